@@ -1,0 +1,1 @@
+"""Environments. Importing this package registers ``es/...`` ids with Gymnasium."""

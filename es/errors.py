@@ -1,0 +1,64 @@
+"""Every error the project raises on purpose.
+
+    EsError                       one clear line for the user; exit code 1
+    ├── UsageError                what was asked for cannot be done; exit code 2
+    │   ├── ExperimentError       an experiment file or override that is wrong
+    │   └── RunNotFoundError      no such run directory, generation or checkpoint
+    ├── RunDirectoryError         a run directory that cannot be read or written
+    ├── RedisError                Redis refuses, or did not answer before the deadline
+    │   └── NoRunError            nobody published a run before the deadline
+    ├── ProtocolError             a message that cannot be understood
+    ├── JoinRefusedError          this worker would not compute what the master expects
+    ├── WorkersLostError          nobody is left to evaluate the generation
+    └── SimulationError           the physics could not finish a step; ends the episode, not the run
+
+Messages say what was expected, what arrived and what to do.
+"""
+
+
+class EsError(Exception):
+    """Base of every deliberate error; its message is one line made for the user."""
+
+    exit_code = 1
+
+
+class UsageError(EsError):
+    """What the user asked for cannot be done as asked."""
+
+    exit_code = 2
+
+
+class ExperimentError(UsageError):
+    """An experiment is wrong: names the file, the field, the value and what is allowed."""
+
+
+class RunNotFoundError(UsageError):
+    """There is no such run, generation or checkpoint."""
+
+
+class RunDirectoryError(EsError):
+    """A run directory cannot be read or written."""
+
+
+class RedisError(EsError):
+    """Redis refused, or did not answer before the deadline."""
+
+
+class NoRunError(RedisError):
+    """No run was published before the deadline."""
+
+
+class ProtocolError(EsError):
+    """A message has the wrong version, type or length."""
+
+
+class JoinRefusedError(EsError):
+    """This worker's software would not give the answers the master expects."""
+
+
+class WorkersLostError(EsError):
+    """No worker is left to evaluate the generation."""
+
+
+class SimulationError(EsError):
+    """The physics could not finish a step (integrator failure, early return, NaN)."""

@@ -1,0 +1,1 @@
+"""The master: publishes generations, collects returns, updates the policy."""
