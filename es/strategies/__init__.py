@@ -1,0 +1,1 @@
+"""Search strategies, one published algorithm per file, all pure init / ask / tell."""
