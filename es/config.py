@@ -334,6 +334,11 @@ def _explain(raw: dict[str, Any], message: str) -> str:
     if reason.startswith("Invalid"):
         choices = _choices(raw, keys)
         return f"{field} = {value!r}: expected one of {', '.join(choices)}"
+    missing = re.fullmatch(r"Object missing required field `(.+)`", reason)
+    if missing:
+        full = f"{field}.{missing[1]}".lstrip(".")
+        kinds = _choices(raw, [*keys, "kind"]) if missing[1] == "kind" else []
+        return f"{full} is missing" + (f"; expected one of {', '.join(kinds)}" if kinds else "")
     if isinstance(value, dict):
         return f"{field}: {reason}".lstrip(": ")
     return f"{field} = {value!r}: {reason[0].lower()}{reason[1:]}"

@@ -1,0 +1,1 @@
+"""Policies: numpy only, parameters in one flat vector."""

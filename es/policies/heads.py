@@ -1,0 +1,99 @@
+"""Action heads: from the policy's outputs to an action that lies inside the action space."""
+
+from typing import Any, Protocol
+
+import numpy as np
+from gymnasium import Space, spaces
+from numpy.typing import NDArray
+
+from es import config
+from es.errors import ExperimentError
+
+Array = NDArray[np.float64]
+
+
+class Head(Protocol):
+    """Turns outputs into an action."""
+
+    size: int
+    """Number of outputs it takes."""
+
+    def __call__(self, outputs: Array) -> Any:
+        """Map outputs, shape (size,), to an action of the space."""
+
+
+class SquashedHead:
+    """low + (high - low) sigmoid(gain x) where an action is bounded, x itself where it is not."""
+
+    def __init__(self, low: Array, high: Array, gain: float) -> None:
+        bounded = np.isfinite(low) & np.isfinite(high)
+        if np.any(np.isfinite(low) != np.isfinite(high)):
+            raise ExperimentError("policy.head: expected actions bounded on both sides or on none")
+        self.size = low.size
+        self._bounded = bounded
+        # sigmoid(z) = 0.5 + 0.5 tanh(z / 2) does not overflow.
+        self._middle = np.where(bounded, (low + high) / 2, 0.0)
+        self._half = np.where(bounded, (high - low) / 2, 1.0)
+        self._low, self._high, self._rate = low, high, gain / 2
+
+    def __call__(self, outputs: Array) -> Array:
+        """Squash outputs, shape (size,), into the bounds."""
+        squashed = self._middle + self._half * np.tanh(self._rate * outputs)
+        # Rounding may step over a bound by one unit in the last place.
+        squashed = np.clip(squashed, self._low, self._high)
+        return np.where(self._bounded, squashed, outputs)
+
+
+class BinnedHead:
+    """Per action dimension the value whose output is largest; ``values`` has shape (dimensions, bins)."""
+
+    def __init__(self, values: Array) -> None:
+        self.size = values.size
+        self._values = values
+        self._rows = np.arange(len(values))
+
+    def __call__(self, outputs: Array) -> Array:
+        """Choose a value per dimension from outputs, shape (dimensions x bins,)."""
+        chosen: Array = self._values[self._rows, outputs.reshape(self._values.shape).argmax(axis=1)]
+        return chosen
+
+
+class DiscreteHead:
+    """The action whose output is largest."""
+
+    def __init__(self, n: int, start: int) -> None:
+        self.size = n
+        self._start = start
+
+    def __call__(self, outputs: Array) -> int:
+        """Choose an action from outputs, shape (n,)."""
+        return self._start + int(outputs.argmax())
+
+
+def make(head: config.Squashed | config.UniformBins | config.CustomBins, space: Space[Any]) -> Head:
+    """The head for an action space.
+
+    Raises:
+        ExperimentError: this head cannot produce this space's actions.
+    """
+    if isinstance(space, spaces.Discrete):
+        if not isinstance(head, config.Squashed):
+            raise ExperimentError(f"policy.head: {space} is discrete already; leave the head out")
+        return DiscreteHead(int(space.n), int(space.start))
+    if not isinstance(space, spaces.Box) or len(space.shape) != 1:
+        raise ExperimentError(f"environment.id: expected a flat Box or Discrete action space, got {space}")
+    low, high = space.low.astype(np.float64), space.high.astype(np.float64)
+    if isinstance(head, config.Squashed):
+        return SquashedHead(low, high, head.gain)
+    if isinstance(head, config.UniformBins):
+        if not np.all(np.isfinite(low) & np.isfinite(high)):
+            raise ExperimentError(
+                "policy.head.kind = 'uniform_bins': expected bounded actions, got unbounded"
+            )
+        return BinnedHead(np.linspace(low, high, head.bins, axis=1))
+    values = np.array(head.values)
+    if values.min() < low.max() or values.max() > high.min():
+        raise ExperimentError(
+            f"policy.head.values = {list(head.values)}: expected values in [{low.max():g}, {high.min():g}]"
+        )
+    return BinnedHead(np.tile(values, (low.size, 1)))

@@ -1,0 +1,94 @@
+"""Fully connected policies over one flat parameter vector; without hidden layers, a linear policy."""
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from es.config import Activation
+from es.errors import ExperimentError
+from es.policies.heads import Head
+
+Array = NDArray[np.float64]
+
+ACTIVATIONS: dict[Activation, Callable[[Array], Array]] = {
+    "tanh": np.tanh,
+    "relu": lambda x: np.maximum(x, 0.0),
+    "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0.0))),
+    "lrelu": lambda x: np.where(x > 0, x, 0.01 * x),
+}
+
+
+def layers(sizes: tuple[int, ...], theta: Array) -> list[tuple[Array, Array]]:
+    """Views of ``theta`` per layer: weights, shape (outputs, inputs), and biases, shape (outputs,)."""
+    views, start = [], 0
+    for inputs, outputs in itertools.pairwise(sizes):
+        middle, end = start + outputs * inputs, start + outputs * (inputs + 1)
+        views.append((theta[start:middle].reshape(outputs, inputs), theta[middle:end]))
+        start = end
+    return views
+
+
+class MLP:
+    """Observation -> hidden layers -> head. Holds shapes only; parameters are passed in.
+
+    ``theta`` is each layer's weights (outputs x inputs, row-major) followed by its biases, first layer first.
+    """
+
+    def __init__(
+        self, observation_size: int, hidden: tuple[int, ...], activation: Activation, head: Head
+    ) -> None:
+        self.sizes = (observation_size, *hidden, head.size)
+        self.num_params = sum(out * (inp + 1) for inp, out in itertools.pairwise(self.sizes))
+        self._activation = ACTIVATIONS[activation]
+        self._head = head
+
+    def initial(self, rng: np.random.Generator) -> Array:
+        """Random parameters: each unit's weights have norm 1, the last layer's 0.01; biases are zero.
+
+        With a last layer this small every action starts near the middle of its range.
+        """
+        theta = np.zeros(self.num_params)
+        for weights, _ in layers(self.sizes, theta):
+            draw = rng.standard_normal(weights.shape)
+            weights[:] = draw / np.linalg.norm(draw, axis=1, keepdims=True)
+        weights *= 0.01
+        return theta
+
+    def widen(self, theta: Array, sizes: tuple[int, ...], rng: np.random.Generator) -> Array:
+        """Parameters that act like a narrower network of layer ``sizes`` with parameters ``theta``.
+
+        New units receive random weights but nothing listens to them yet; new observations are ignored at
+        first.
+
+        Raises:
+            ExperimentError: the other network is wider somewhere, or of another depth or output size.
+        """
+        comparable = len(sizes) == len(self.sizes) and sizes[-1] == self.sizes[-1]
+        if not comparable or any(old > new for old, new in zip(sizes, self.sizes, strict=True)):
+            raise ExperimentError(
+                f"warm_start.checkpoint: expected a network with the depth and outputs of {list(self.sizes)} "
+                f"and nowhere wider, got {list(sizes)}"
+            )
+        widened = self.initial(rng)
+        new, old = layers(self.sizes, widened), layers(sizes, theta)
+        for (weights, biases), (old_weights, old_biases) in zip(new, old, strict=True):
+            outputs, inputs = old_weights.shape
+            weights[:outputs] = 0.0
+            weights[:outputs, :inputs] = old_weights
+            biases[:outputs] = old_biases
+        return widened
+
+    def bind(self, theta: Array) -> Callable[[Array], Any]:
+        """The policy with these parameters: observation, shape (observation_size,), to action."""
+        *hidden, (last_weights, last_biases) = layers(self.sizes, theta)
+
+        def act(observation: Array) -> Any:
+            x = observation
+            for weights, biases in hidden:
+                x = self._activation(weights @ x + biases)
+            return self._head(last_weights @ x + last_biases)
+
+        return act
