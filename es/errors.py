@@ -5,7 +5,8 @@
     │   ├── ExperimentError       an experiment file or override that is wrong
     │   └── RunNotFoundError      no such run directory, generation or checkpoint
     ├── RunDirectoryError         a run directory that cannot be read or written
-    ├── RedisError                Redis refuses, or did not answer before the deadline
+    ├── RedisError                Redis refuses what we ask
+    │   ├── RedisUnavailableError Redis does not answer; worth another try until a deadline
     │   └── NoRunError            nobody published a run before the deadline
     ├── ProtocolError             a message that cannot be understood
     ├── JoinRefusedError          this worker would not compute what the master expects
@@ -41,7 +42,11 @@ class RunDirectoryError(EsError):
 
 
 class RedisError(EsError):
-    """Redis refused, or did not answer before the deadline."""
+    """Redis refused: wrong password, missing permission, out of memory."""
+
+
+class RedisUnavailableError(RedisError):
+    """Redis does not answer at the moment."""
 
 
 class NoRunError(RedisError):

@@ -1,0 +1,533 @@
+"""Everything about Redis: which keys exist, what the messages are, who may do what.
+
+All keys of a run start with ``es:{run}:`` and expire KEY_TTL after the master's last sign of life.
+
+    key                        type     written by  read by  holds
+    es:current                 string   master      workers  id of the run announced last
+    es:{run}:announcement      string   master      workers  Announcement
+    es:{run}:generation:{g}    string   master      workers  Generation; one key, fetched once per host
+    es:{run}:tasks             stream   master      workers  Task in field "m"; consumer group "workers"
+    es:{run}:results           stream   workers     master   Result in field "m"; deleted once read
+    es:{run}:workers           hash     workers     master   worker id -> WorkerReport
+    es:{run}:rejected          integer  both        master   messages skipped because they made no sense
+
+A task is delivered to one consumer, the agent of one host, which refreshes its lease every LEASE_REFRESH. A
+lease that nobody refreshed for LEASE is taken over by another host. Completing a task adds its result and
+deletes it in one transaction. Anything may therefore be computed twice and arrive twice, never be lost; the
+master drops duplicates, which is safe because equal tasks have equal answers.
+
+Results lie in a stream, not in a list: reading does not remove them, so that a connection which breaks
+between Redis sending and the master receiving costs nothing.
+
+Messages are one version byte followed by msgpack. Nothing a peer sends is ever executed.
+"""
+
+import functools
+import re
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Concatenate, Literal, NamedTuple, ParamSpec, TypeVar, cast
+
+import msgspec
+import numpy as np
+import redis
+from msgspec import Struct
+from numpy.typing import NDArray
+from redis.backoff import NoBackoff
+from redis.exceptions import AuthorizationError
+from redis.retry import Retry
+
+from es.errors import ProtocolError, RedisError, RedisUnavailableError
+
+Array = NDArray[np.float64]
+P = ParamSpec("P")
+T = TypeVar("T")
+M = TypeVar("M", bound="Message")
+
+VERSION = 1
+MAX_MESSAGE_BYTES = 256 * 2**20
+KEY_TTL = 3600  # s
+FINISHED_TTL = 60  # s
+LEASE = 3.0  # s
+LEASE_REFRESH = 1.0  # s
+WORKER_LOST = 5.0  # s without a report
+GROUP = "workers"
+CURRENT_RUN = "es:current"
+
+Kind = Literal["train", "evaluate"]
+
+
+class Message(Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
+    """Base of all messages."""
+
+
+class Announcement(Message, frozen=True):
+    """A run that wants workers."""
+
+    run_id: str
+    software: str
+    """Version of this package on the master; workers of another version are refused."""
+    fingerprint: str
+    """``es.noise.fingerprint`` of the master."""
+    experiment: bytes
+    """The experiment as JSON, decoded only after the versions were found equal."""
+    finished: bool = False
+
+
+class Generation(Message, frozen=True):
+    """What all tasks of a generation share. Arrays are little-endian float64."""
+
+    run_id: str
+    generation: int
+    centre: bytes
+    """theta, shape (num_params,)."""
+    scale: bytes
+    """Standard deviation of the perturbations, shape (1,) or (num_params,)."""
+    observation_mean: bytes
+    """Shape (observation_size,), or empty without normalisation."""
+    observation_std: bytes
+    """Shape (observation_size,), or empty without normalisation."""
+    episode_cap: int | None
+    """Environment steps after which training episodes are cut."""
+
+
+class Task(Message, frozen=True):
+    """Episodes to run: mirrored pairs by number, or evaluation episodes of the unperturbed centre."""
+
+    run_id: str
+    generation: int
+    kind: Kind
+    indices: tuple[int, ...]
+
+
+class Statistics(Message, frozen=True):
+    """Observation statistics of an episode; see ``es.obs_norm``."""
+
+    n: int
+    mean: bytes
+    m2: bytes
+
+
+class Episode(Message, frozen=True):
+    """What came of one episode; see ``es.rollout.Rollout``."""
+
+    return_: float
+    sign_return: float
+    length: int
+    failed: bool
+    error: str
+    metrics: dict[str, float]
+    statistics: Statistics | None
+    simulator_seconds: float
+
+
+class Outcome(Message, frozen=True):
+    """One pair (two episodes, + then -) or one evaluation episode."""
+
+    index: int
+    episodes: tuple[Episode, ...]
+
+
+class Result(Message, frozen=True):
+    """The answer to a task."""
+
+    run_id: str
+    generation: int
+    kind: Kind
+    outcomes: tuple[Outcome, ...]
+    process: str
+    """Which rollout process computed it."""
+    wall_seconds: float
+    """That process's wall time since its previous result, waiting included."""
+
+
+class WorkerReport(Message, frozen=True):
+    """A worker's sign of life."""
+
+    worker: str
+    host: str
+    processes: int
+    software: str
+    tasks: int
+    """Completed since it joined."""
+    restarts: int
+    """Rollout processes that had to be replaced."""
+    memory_mb: float
+    """Resident memory of its rollout processes."""
+    seen: float
+    """When this was written, by Redis' clock, s."""
+
+
+class Lease(NamedTuple):
+    """A task in our hands."""
+
+    entry: bytes
+    task: Task
+
+
+def encode(message: Message) -> bytes:
+    """To bytes: the version, then msgpack."""
+    return bytes([VERSION]) + msgspec.msgpack.encode(message)
+
+
+def decode(data: bytes, expected: type[M]) -> M:
+    """From bytes.
+
+    Raises:
+        ProtocolError: too long, of another version, or not an ``expected``.
+    """
+    if len(data) > MAX_MESSAGE_BYTES:
+        raise ProtocolError(f"expected at most {MAX_MESSAGE_BYTES} bytes, got {len(data)}")
+    if data[:1] != bytes([VERSION]):
+        raise ProtocolError(f"expected a message of protocol version {VERSION}, got it starting {data[:4]!r}")
+    try:
+        return msgspec.msgpack.decode(data[1:], type=expected)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ProtocolError(f"expected {expected.__name__}, got something else: {error}") from error
+
+
+def pack(array: Array) -> bytes:
+    """An array's values as little-endian float64."""
+    return np.ascontiguousarray(array, dtype="<f8").tobytes()
+
+
+def unpack(data: bytes, *sizes: int) -> Array:
+    """The inverse of ``pack``, shape (size,), for one of the allowed ``sizes``; read-only.
+
+    Raises:
+        ProtocolError: the length is that of none of them.
+    """
+    if len(data) not in [8 * size for size in sizes]:
+        allowed = " or ".join(str(size) for size in sizes)
+        raise ProtocolError(f"expected an array of {allowed} float64, got {len(data)} bytes")
+    return np.frombuffer(data, dtype="<f8").astype(np.float64, copy=False)
+
+
+def display_url(url: str) -> str:
+    """The address without user and password, for messages."""
+    return re.sub(r"//[^/]*@", "//", url)
+
+
+def connect(url: str, password: str | None = None) -> redis.Redis:
+    """A client for ``redis://``, ``rediss://`` or ``unix://``; no connection is made yet.
+
+    Raises:
+        RedisError: not such an address.
+    """
+    try:
+        client: redis.Redis = redis.Redis.from_url(
+            url,
+            **({"password": password} if password else {}),
+            socket_connect_timeout=5,
+            socket_timeout=10,
+            # Retrying is the callers' business: they know for how long and what to do meanwhile.
+            retry=Retry(NoBackoff(), 0),
+        )
+    except ValueError as error:
+        raise RedisError(
+            f"{display_url(url)}: not a Redis address: expected redis://HOST:PORT, rediss://HOST:PORT or "
+            "unix:///PATH"
+        ) from error
+    return client
+
+
+class _Client:
+    def __init__(self, client: redis.Redis, url: str) -> None:
+        self._redis = client
+        self._url = display_url(url)
+
+    def _explain(self, error: redis.RedisError) -> RedisError:
+        reason = " ".join(str(error).split())
+        if isinstance(error, redis.AuthenticationError | AuthorizationError):
+            return RedisError(f"{self._url}: Redis refuses the password: {reason}")
+        if isinstance(error, redis.ConnectionError | redis.TimeoutError):
+            return RedisUnavailableError(f"{self._url}: no answer from Redis: {reason}")
+        if reason.startswith(("NOAUTH", "WRONGPASS")):
+            return RedisError(f"{self._url}: Redis wants another password (set ES_REDIS_PASSWORD): {reason}")
+        return RedisError(f"{self._url}: Redis refuses: {reason}")
+
+
+C = TypeVar("C", bound=_Client)
+
+
+def _translated(method: Callable[Concatenate[C, P], T]) -> Callable[Concatenate[C, P], T]:
+    """Let our own errors leave the client instead of the library's."""
+
+    @functools.wraps(method)
+    def wrapper(self: C, *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return method(self, *args, **kwargs)
+        except redis.RedisError as error:
+            raise self._explain(error) from error
+
+    return cast("Callable[Concatenate[C, P], T]", wrapper)
+
+
+def patiently(action: Callable[[], T], patience: float, wait: Callable[[float], Any] = time.sleep) -> T:
+    """Call ``action`` until Redis answers.
+
+    Args:
+        action: what to do; RedisUnavailableError means try again.
+        patience: seconds after which the last error is raised.
+        wait: called with the seconds between tries; may raise to give up early.
+    """
+    deadline = time.monotonic() + patience
+    pause = 0.05
+    while True:
+        try:
+            return action()
+        except RedisUnavailableError as error:
+            if time.monotonic() > deadline:
+                raise RedisUnavailableError(f"{error} (tried for {patience:g} s)") from error
+            wait(pause)
+            pause = min(2 * pause, 1.0)
+
+
+class MasterClient(_Client):
+    """The master's side of one run."""
+
+    def __init__(self, client: redis.Redis, url: str, run_id: str) -> None:
+        super().__init__(client, url)
+        self._run_id = run_id
+        self._prefix = f"es:{run_id}:"
+        self._read: list[bytes] = []
+        self._last_read: bytes = b"0"
+
+    def _key(self, name: str) -> str:
+        return self._prefix + name
+
+    @_translated
+    def announce(self, announcement: Announcement) -> None:
+        """Make the run known, empty of tasks and results."""
+        self._last_read, self._read = b"0", []
+        with self._redis.pipeline(transaction=True) as pipe:
+            pipe.delete(self._key("tasks"), self._key("results"))
+            pipe.xgroup_create(self._key("tasks"), GROUP, id="0", mkstream=True)
+            pipe.set(self._key("announcement"), encode(announcement), ex=KEY_TTL)
+            pipe.set(CURRENT_RUN, self._run_id, ex=KEY_TTL)
+            pipe.expire(self._key("tasks"), KEY_TTL)
+            pipe.execute()
+
+    @_translated
+    def publish(self, generation: Generation, tasks: Iterable[Task]) -> None:
+        """Add the tasks of a generation behind those that are still open."""
+        with self._redis.pipeline(transaction=True) as pipe:
+            pipe.set(self._key(f"generation:{generation.generation}"), encode(generation), ex=KEY_TTL)
+            for task in tasks:
+                pipe.xadd(self._key("tasks"), {"m": encode(task)})
+            pipe.execute()
+
+    @_translated
+    def receive(self, block: float) -> tuple[list[Result], list[ProtocolError]]:
+        """Results that arrived, waiting up to ``block`` s for the first, and what could not be understood."""
+        if self._read:
+            self._redis.xdel(self._key("results"), *self._read)
+            self._read = []
+        answer: Any = self._redis.xread(
+            {self._key("results"): self._last_read}, count=1000, block=max(1, int(block * 1000))
+        )
+        entries = answer[0][1] if answer else []
+        results, errors = [], []
+        for entry, fields in entries:
+            self._read.append(entry)
+            self._last_read = entry
+            try:
+                results.append(decode((fields or {}).get(b"m", b""), Result))
+            except ProtocolError as error:
+                errors.append(error)
+        if errors:
+            self._redis.incrby(self._key("rejected"), len(errors))
+        return results, errors
+
+    @_translated
+    def keep_alive(self, generations: Sequence[int]) -> bool:
+        """Postpone the expiry of the run's keys; False if some are gone, because Redis was restarted."""
+        needed = ["announcement", "tasks", *(f"generation:{g}" for g in generations)]
+        with self._redis.pipeline(transaction=False) as pipe:
+            for name in needed:
+                pipe.expire(self._key(name), KEY_TTL)
+            for name in ("results", "workers", "rejected"):
+                pipe.expire(self._key(name), KEY_TTL)
+            pipe.set(CURRENT_RUN, self._run_id, ex=KEY_TTL)
+            return all(pipe.execute()[: len(needed)])
+
+    @_translated
+    def forget(self, generation: int) -> None:
+        """Remove a generation none of whose tasks is open any more."""
+        self._redis.delete(self._key(f"generation:{generation}"))
+
+    @_translated
+    def workers(self) -> list[WorkerReport]:
+        """The workers that reported within the last WORKER_LOST seconds."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.time()
+            pipe.hvals(self._key("workers"))
+            (seconds, microseconds), reports = pipe.execute()
+        now = seconds + microseconds / 1e6
+        known = []
+        for data in reports:
+            try:
+                known.append(decode(data, WorkerReport))
+            except ProtocolError:
+                continue
+        return [report for report in known if now - report.seen < WORKER_LOST]
+
+    @_translated
+    def rejected(self) -> int:
+        """Messages of this run that were skipped so far because they made no sense."""
+        value: Any = self._redis.get(self._key("rejected"))
+        return int(value or 0)
+
+    @_translated
+    def finish(self, announcement: Announcement) -> None:
+        """Tell the workers that the run is over; what is left of it expires within FINISHED_TTL."""
+        finished = msgspec.structs.replace(announcement, finished=True)
+        with self._redis.pipeline(transaction=True) as pipe:
+            pipe.set(self._key("announcement"), encode(finished), ex=FINISHED_TTL)
+            pipe.delete(self._key("tasks"), self._key("results"))
+            for name in ("workers", "rejected"):
+                pipe.expire(self._key(name), FINISHED_TTL)
+            pipe.delete(CURRENT_RUN)
+            pipe.execute()
+
+
+class WorkerClient(_Client):
+    """A worker's side; ``worker`` is its id, unique in the fleet."""
+
+    def __init__(self, client: redis.Redis, url: str, worker: str) -> None:
+        super().__init__(client, url)
+        self._worker = worker
+        self._reclaim_at = 0.0
+
+    @_translated
+    def find_run(self, run_id: str | None) -> Announcement | None:
+        """The announcement of this run, or of the current one; None if there is none.
+
+        Raises:
+            ProtocolError: it is from another version.
+        """
+        if run_id is None:
+            current: Any = self._redis.get(CURRENT_RUN)
+            if current is None:
+                return None
+            run_id = current.decode(errors="replace")
+        data: Any = self._redis.get(f"es:{run_id}:announcement")
+        return None if data is None else decode(data, Announcement)
+
+    @_translated
+    def generation(self, run_id: str, generation: int) -> Generation | None:
+        """The shared part of a generation; None once it is over.
+
+        Raises:
+            ProtocolError: it cannot be understood.
+        """
+        data: Any = self._redis.get(f"es:{run_id}:generation:{generation}")
+        return None if data is None else decode(data, Generation)
+
+    @_translated
+    def fetch(self, run_id: str, block: float) -> Lease | None:
+        """A task nobody else works on: an abandoned one, or a new one, waiting up to ``block`` s for it.
+
+        A message that is no task is removed, counted, and raised.
+
+        Raises:
+            ProtocolError: what was fetched is no task.
+        """
+        tasks = f"es:{run_id}:tasks"
+        try:
+            entries = self._abandoned(tasks)
+            if not entries:
+                answer: Any = self._redis.xreadgroup(
+                    GROUP, self._worker, {tasks: ">"}, count=1, block=max(1, int(block * 1000))
+                )
+                entries = answer[0][1] if answer else []
+        except redis.ResponseError as error:
+            if str(error).startswith(("NOGROUP", "UNBLOCKED")):  # Redis is new; the master will publish again
+                return None
+            raise
+        if not entries:
+            return None
+        entry, fields = entries[0]
+        try:
+            return Lease(entry, decode((fields or {}).get(b"m", b""), Task))
+        except ProtocolError:
+            self._remove(run_id, entry, count=True)
+            raise
+
+    def _abandoned(self, tasks: str) -> list[Any]:
+        if time.monotonic() < self._reclaim_at:
+            return []
+        lease = int(LEASE * 1000)
+        pending: Any = self._redis.xpending_range(tasks, GROUP, min="-", max="+", count=1, idle=lease)
+        if not pending:
+            self._reclaim_at = time.monotonic() + LEASE_REFRESH
+            return []
+        entry = pending[0]["message_id"]
+        claimed: Any = self._redis.xclaim(tasks, GROUP, self._worker, lease, [entry])
+        if claimed and claimed[0][0] is None:  # deleted meanwhile
+            self._redis.xack(tasks, GROUP, entry)
+            return []
+        return list(claimed)
+
+    def _remove(self, run_id: str, entry: bytes, *, count: bool) -> None:
+        with self._redis.pipeline(transaction=True) as pipe:
+            self._close(pipe, run_id, entry)
+            if count:
+                pipe.incr(f"es:{run_id}:rejected")
+                pipe.expire(f"es:{run_id}:rejected", KEY_TTL)
+            pipe.execute()
+
+    @staticmethod
+    def _close(pipe: Any, run_id: str, entry: bytes) -> None:
+        pipe.xack(f"es:{run_id}:tasks", GROUP, entry)
+        pipe.xdel(f"es:{run_id}:tasks", entry)
+
+    @_translated
+    def drop(self, lease: Lease) -> None:
+        """Close a task that nobody needs any more."""
+        self._remove(lease.task.run_id, lease.entry, count=False)
+
+    @_translated
+    def complete(self, lease: Lease, result: Result) -> None:
+        """Deliver the result and close the task, both or neither."""
+        run_id = lease.task.run_id
+        with self._redis.pipeline(transaction=True) as pipe:
+            pipe.xadd(f"es:{run_id}:results", {"m": encode(result)})
+            pipe.expire(f"es:{run_id}:results", KEY_TTL)
+            self._close(pipe, run_id, lease.entry)
+            pipe.execute()
+
+    @_translated
+    def refresh(self, leases: Iterable[Lease]) -> None:
+        """Say that we still work on these."""
+        self._claim(leases, idle=0)
+
+    @_translated
+    def give_back(self, leases: Iterable[Lease]) -> None:
+        """Let others take these over at once."""
+        self._claim(leases, idle=int(LEASE * 1000) + 1)
+
+    def _claim(self, leases: Iterable[Lease], idle: int) -> None:
+        with self._redis.pipeline(transaction=False) as pipe:
+            for lease in leases:
+                tasks = f"es:{lease.task.run_id}:tasks"
+                pipe.xclaim(tasks, GROUP, self._worker, 0, [lease.entry], idle=idle, justid=True)
+            answers = pipe.execute(raise_on_error=False)
+        for answer in answers:
+            if isinstance(answer, redis.RedisError) and not str(answer).startswith("NOGROUP"):
+                raise answer
+
+    @_translated
+    def report(self, run_id: str, report: WorkerReport) -> None:
+        """Give a sign of life, stamped with Redis' clock."""
+        now: Any = self._redis.time()
+        stamped = msgspec.structs.replace(report, seen=now[0] + now[1] / 1e6)
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.hset(f"es:{run_id}:workers", self._worker, encode(stamped))
+            pipe.expire(f"es:{run_id}:workers", KEY_TTL)
+            pipe.execute()
+
+    @_translated
+    def leave(self, run_id: str) -> None:
+        """Sign off."""
+        self._redis.hdel(f"es:{run_id}:workers", self._worker)
