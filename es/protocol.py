@@ -9,7 +9,7 @@ All keys of a run start with ``es:{run}:`` and expire KEY_TTL after the master's
     es:{run}:tasks             stream   master      workers  Task in field "m"; consumer group "workers"
     es:{run}:results           stream   workers     master   Result in field "m"; deleted once read
     es:{run}:workers           hash     workers     master   worker id -> WorkerReport
-    es:{run}:rejected          integer  both        master   messages skipped because they made no sense
+    es:{run}:rejected          integer  workers     master   messages skipped because they made no sense
 
 A task is delivered to one consumer, the agent of one host, which refreshes its lease every LEASE_REFRESH. A
 lease that nobody refreshed for LEASE is taken over by another host. Completing a task adds its result and
@@ -26,12 +26,12 @@ import functools
 import re
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Concatenate, Literal, NamedTuple, ParamSpec, TypeVar, cast
+from typing import Annotated, Any, Concatenate, Literal, NamedTuple, ParamSpec, TypeVar, cast
 
 import msgspec
 import numpy as np
 import redis
-from msgspec import Struct
+from msgspec import Meta, Struct
 from numpy.typing import NDArray
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthorizationError
@@ -95,9 +95,9 @@ class Task(Message, frozen=True):
     """Episodes to run: mirrored pairs by number, or evaluation episodes of the unperturbed centre."""
 
     run_id: str
-    generation: int
+    generation: Annotated[int, Meta(ge=0)]
     kind: Kind
-    indices: tuple[int, ...]
+    indices: tuple[Annotated[int, Meta(ge=0)], ...]
 
 
 class Statistics(Message, frozen=True):
@@ -297,6 +297,18 @@ class MasterClient(_Client):
         return self._prefix + name
 
     @_translated
+    def check(self) -> None:
+        """Find out at once whether Redis answers and accepts us.
+
+        Raises:
+            RedisError: it refuses us, or is older than 6.2, which brought idle times to XPENDING.
+            RedisUnavailableError: it does not answer.
+        """
+        version: Any = self._redis.info("server")["redis_version"]
+        if tuple(int(part) for part in version.split(".")[:2]) < (6, 2):
+            raise RedisError(f"{self._url}: expected Redis 6.2 or newer, got {version}")
+
+    @_translated
     def announce(self, announcement: Announcement) -> None:
         """Make the run known, empty of tasks and results."""
         self._last_read, self._read = b"0", []
@@ -335,8 +347,6 @@ class MasterClient(_Client):
                 results.append(decode((fields or {}).get(b"m", b""), Result))
             except ProtocolError as error:
                 errors.append(error)
-        if errors:
-            self._redis.incrby(self._key("rejected"), len(errors))
         return results, errors
 
     @_translated
@@ -374,7 +384,7 @@ class MasterClient(_Client):
 
     @_translated
     def rejected(self) -> int:
-        """Messages of this run that were skipped so far because they made no sense."""
+        """Messages that workers skipped so far because they made no sense."""
         value: Any = self._redis.get(self._key("rejected"))
         return int(value or 0)
 
@@ -449,10 +459,13 @@ class WorkerClient(_Client):
             return None
         entry, fields = entries[0]
         try:
-            return Lease(entry, decode((fields or {}).get(b"m", b""), Task))
+            task = decode((fields or {}).get(b"m", b""), Task)
+            if task.run_id != run_id:
+                raise ProtocolError(f"expected a task of run {run_id}, got one of {task.run_id}")
         except ProtocolError:
             self._remove(run_id, entry, count=True)
             raise
+        return Lease(entry, task)
 
     def _abandoned(self, tasks: str) -> list[Any]:
         if time.monotonic() < self._reclaim_at:

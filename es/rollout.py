@@ -43,7 +43,8 @@ def rollout(
     action_repeat: int = 1,
     max_steps: int | None = None,
     normalizer: Normalizer | None = None,
-    action_noise: Callable[[], Array] | None = None,
+    action_noise: float = 0.0,
+    rng: np.random.Generator | None = None,
     collect_statistics: bool = False,
 ) -> Rollout:
     """Run one episode from ``env.reset(seed=seed)`` to its end.
@@ -55,7 +56,8 @@ def rollout(
         action_repeat: environment steps per action.
         max_steps: environment steps after which the episode is cut; None leaves the end to the environment.
         normalizer: applied to observations before ``act``.
-        action_noise: draws noise that is added to continuous actions, which are then clipped to their bounds.
+        action_noise: standard deviation of noise on continuous actions, which are then clipped to the bounds.
+        rng: draws that noise.
         collect_statistics: whether to return observation statistics.
 
     An exception of the environment ends the episode as failed; it never ends the caller.
@@ -64,7 +66,7 @@ def rollout(
     seen: list[Array] = []
     info: dict[str, Any] = {}
     error = ""
-    bounds = env.action_space if isinstance(env.action_space, spaces.Box) else None
+    box = env.action_space if isinstance(env.action_space, spaces.Box) and action_noise and rng else None
     clock = time.perf_counter
     began = clock()
     simulator_seconds = 0.0
@@ -77,8 +79,9 @@ def rollout(
             if collect_statistics:
                 seen.append(observation)
             action = act(normalizer(observation) if normalizer else observation)
-            if action_noise is not None and bounds is not None:
-                action = np.clip(action + action_noise(), bounds.low, bounds.high)
+            if box is not None and rng is not None:
+                noisy = action + action_noise * rng.standard_normal(box.shape)
+                action = np.clip(noisy, box.low, box.high)
             for _ in range(action_repeat):
                 began = clock()
                 raw, reward, terminated, truncated, info = env.step(action)

@@ -40,7 +40,7 @@ class RunInfo(Struct, frozen=True, kw_only=True):
 
 
 class GenerationRecord(Struct, frozen=True, kw_only=True):
-    """What happened in one generation. Returns and lengths are of training episodes; NaN is written as null."""
+    """What happened in one generation. Returns and lengths are of training episodes."""
 
     generation: int
     """Number of this update, from 1."""
@@ -160,17 +160,11 @@ class RunDir:
         for path in (runs_dir / run, Path(run)):
             if (path / "run.json").is_file():
                 return cls(path)
-        known = ", ".join(each.name for each in cls.list(runs_dir)[-5:])
+        known = ", ".join(each.name for each in all_runs(runs_dir)[-5:])
         raise RunNotFoundError(
             f"{run}: no such run in {runs_dir}"
             + (f"; the latest are {known}" if known else ", which has no runs")
         )
-
-    @classmethod
-    def list(cls, runs_dir: Path) -> list[Self]:
-        """All runs, oldest first."""
-        runs = [cls(path.parent) for path in runs_dir.glob("*/run.json")]
-        return sorted(runs, key=lambda run: (run.info().created, run.name))
 
     def info(self) -> RunInfo:
         """What identifies this run."""
@@ -223,7 +217,7 @@ class RunDir:
 
     def save_checkpoint(self, experiment: config.Experiment, state: MasterState) -> None:
         """Write the state after ``state.generation`` generations."""
-        checkpoint.save(self._checkpoint_path(state.generation), experiment, state)
+        checkpoint.save(self.checkpoint_path(state.generation), experiment, state)
 
     def load_checkpoint(self, generation: int) -> MasterState:
         """The state after this many generations.
@@ -231,7 +225,7 @@ class RunDir:
         Raises:
             RunNotFoundError: there is no such checkpoint.
         """
-        path = self._checkpoint_path(generation)
+        path = self.checkpoint_path(generation)
         if not path.is_file():
             there = ", ".join(str(number) for number in self.checkpoints()[-10:]) or "none"
             raise RunNotFoundError(
@@ -289,7 +283,8 @@ class RunDir:
             return True
         return False
 
-    def _checkpoint_path(self, generation: int) -> Path:
+    def checkpoint_path(self, generation: int) -> Path:
+        """Where the state after this many generations is, or would be."""
         return self._checkpoints / f"{generation:08d}.npz"
 
     def _replace(self, path: Path, content: bytes) -> None:
@@ -297,6 +292,12 @@ class RunDir:
         with _writing(path):
             temporary.write_bytes(content)
             temporary.replace(path)
+
+
+def all_runs(runs_dir: Path) -> list[RunDir]:
+    """All runs in a directory, oldest first."""
+    runs = [RunDir(path.parent) for path in runs_dir.glob("*/run.json")]
+    return sorted(runs, key=lambda run: (run.info().created, run.name))
 
 
 def _claim(runs_dir: Path, experiment_name: str, name: str | None) -> Path:

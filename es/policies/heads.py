@@ -32,8 +32,8 @@ class SquashedHead:
         self.size = low.size
         self._bounded = bounded
         # sigmoid(z) = 0.5 + 0.5 tanh(z / 2) does not overflow.
-        self._middle = np.where(bounded, (low + high) / 2, 0.0)
-        self._half = np.where(bounded, (high - low) / 2, 1.0)
+        lowest, highest = np.where(bounded, low, -1.0), np.where(bounded, high, 1.0)
+        self._middle, self._half = (lowest + highest) / 2, (highest - lowest) / 2
         self._low, self._high, self._rate = low, high, gain / 2
 
     def __call__(self, outputs: Array) -> Array:

@@ -1,0 +1,110 @@
+"""Run directories as tables."""
+
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from es.run_dir import EvaluationRecord, GenerationRecord, RunDir
+
+WIDE = 110
+"""Columns of text from which the tables show everything."""
+
+
+def generations(console: Console, run: RunDir, last: int | None = None) -> None:
+    """Print the generations of a run, the ``last`` ones only if given."""
+    records = run.generations()
+    evaluations = run.evaluations()
+    metres = any("metres" in record.metrics for record in records)
+    wide = console.width >= WIDE
+    rows = [
+        _generation_row(record, evaluations.get(record.generation), metres=metres, wide=wide)
+        for record in (records if last is None else records[-last:])
+    ]
+    table = Table(title=f"{run.name} ({run.status()})", title_justify="left", box=box.SIMPLE_HEAD)
+    for heading in rows[0] if rows else ["generation"]:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row.values())
+    console.print(table)
+    hidden = 0 if last is None else max(0, len(records) - last)
+    if hidden:
+        console.print(f"({hidden} earlier generations: es generations {run.name})", highlight=False)
+
+
+def _generation_row(
+    record: GenerationRecord, evaluation: EvaluationRecord | None, *, metres: bool, wide: bool
+) -> dict[str, str]:
+    row = {
+        "gen": str(record.generation),
+        "return": number(record.return_mean),
+        "±": number(record.return_std),
+        "max": number(record.return_max),
+        "evaluation": number(evaluation.return_mean) if evaluation else "",
+    }
+    if metres:
+        row["metres"] = number(record.metrics.get("metres"))
+        row["farthest"] = number(record.metrics_max.get("metres"))
+    row["length"] = f"{record.length_mean:.0f}"
+    if wide:
+        row["episodes"] = str(record.episodes_total)
+        row["steps"] = str(record.steps_total)
+        row["workers"] = str(record.workers)
+        row["update"] = f"{record.update_ratio:.2g}"
+    row["steps/s"] = f"{record.steps_per_second:.0f}"
+    row["in sim"] = f"{record.simulator_share:.0%}"
+    row["time"] = duration(record.elapsed)
+    return row
+
+
+def runs(console: Console, found: list[RunDir]) -> None:
+    """Print a line per run."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for heading in ("run", "status", "gen", "best", "evaluation", "steps", "time", "created"):
+        table.add_column(heading, justify="left" if heading in ("run", "status") else "right", no_wrap=True)
+    for run in found:
+        records, evaluations = run.generations(), run.evaluations()
+        latest = records[-1] if records else None
+        evaluation = evaluations[max(evaluations)] if evaluations else None
+        table.add_row(
+            run.name,
+            run.status(),
+            str(latest.generation if latest else 0),
+            number(latest.return_best if latest else None),
+            number(evaluation.return_mean if evaluation else None),
+            str(latest.steps_total if latest else 0),
+            duration(latest.elapsed if latest else 0.0),
+            run.info().created[:16].replace("T", " "),
+        )
+    console.print(table)
+
+
+def fields(console: Console, title: str, values: dict[str, Any]) -> None:
+    """Print names and values below a title."""
+    table = Table(title=title, title_justify="left", show_header=False, box=box.SIMPLE_HEAD)
+    for name, value in values.items():
+        table.add_row(
+            name, number(value) if isinstance(value, float) else "" if value is None else str(value)
+        )
+    console.print(table)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_text(each)}" for name, each in value.items())
+    if isinstance(value, list):
+        return " ".join(_text(each) for each in value)
+    return number(value) if value is None or isinstance(value, float) else str(value)
+
+
+def number(value: float | None) -> str:
+    """Four significant digits; a dash if there is none."""
+    return "-" if value is None else f"{value:.4g}"
+
+
+def duration(seconds: float) -> str:
+    """Hours, minutes and seconds, without leading zeros."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

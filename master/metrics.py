@@ -1,0 +1,114 @@
+"""From the outcomes of a generation to its record."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from es.protocol import Episode
+from es.run_dir import EvaluationRecord, GenerationRecord, now
+from es.strategies.openai_es import Update
+from master.collector import Arrival
+
+Statistic = Callable[[list[float]], Any]
+
+
+def generation_record(
+    generation: int,
+    arrivals: Sequence[Arrival],
+    update: Update,
+    *,
+    best_before: float | None,
+    episode_cap: int | None,
+    episodes_before: int,
+    steps_before: int,
+    seconds: float,
+    elapsed: float,
+    duplicates: int,
+    rejected: int,
+) -> GenerationRecord:
+    """Summarise a generation.
+
+    Args:
+        generation: its number, from 1.
+        arrivals: all its training outcomes.
+        update: what the strategy did with them.
+        best_before: largest return before this generation.
+        episode_cap: environment steps after which its episodes were cut.
+        episodes_before: training episodes before it.
+        steps_before: environment steps before it.
+        seconds: its wall time.
+        elapsed: the run's wall time, this generation included.
+        duplicates: results dropped so far.
+        rejected: messages skipped so far.
+    """
+    episodes = [episode for arrival in arrivals for episode in arrival.outcome.episodes]
+    returns = [episode.return_ for episode in episodes if not episode.failed]
+    lengths = [episode.length for episode in episodes]
+    processes = {arrival.process for arrival in arrivals}
+    simulated = sum(episode.simulator_seconds for episode in episodes)
+    capped = 0 if episode_cap is None else sum(length >= episode_cap for length in lengths)
+    best = max([*returns, *([] if best_before is None else [best_before])], default=None)
+    steps = sum(lengths)
+    return GenerationRecord(
+        generation=generation,
+        return_mean=_or_none(np.mean, returns),
+        return_std=_or_none(np.std, returns),
+        return_min=_or_none(np.min, returns),
+        return_max=_or_none(np.max, returns),
+        return_best=best,
+        metrics=_metrics(episodes, np.mean),
+        metrics_max=_metrics(episodes, np.max),
+        length_mean=steps / len(episodes),
+        length_min=min(lengths),
+        length_max=max(lengths),
+        episode_cap=episode_cap,
+        capped=capped / len(episodes),
+        episodes=len(episodes),
+        episodes_total=episodes_before + len(episodes),
+        failed=sum(episode.failed for episode in episodes),
+        errors=dict(Counter(episode.error for episode in episodes if episode.error).most_common(5)),
+        steps=steps,
+        steps_total=steps_before + steps,
+        steps_per_second=steps / seconds,
+        workers=len(processes),
+        simulator_share=min(1.0, simulated / (seconds * len(processes))),
+        duplicates=duplicates,
+        rejected=rejected,
+        gradient_norm=update.gradient_norm,
+        parameter_norm=update.parameter_norm,
+        update_ratio=update.update_ratio,
+        seconds=seconds,
+        elapsed=elapsed,
+        time=now(),
+    )
+
+
+def evaluation_record(generation: int, episodes: Sequence[Episode]) -> EvaluationRecord:
+    """Summarise the evaluation of the policy after ``generation`` updates; episodes in order of index."""
+    returns = [episode.return_ for episode in episodes if not episode.failed]
+    return EvaluationRecord(
+        generation=generation,
+        returns=[None if episode.failed else episode.return_ for episode in episodes],
+        return_mean=_or_none(np.mean, returns),
+        return_std=_or_none(np.std, returns),
+        lengths=[episode.length for episode in episodes],
+        metrics=_metrics(episodes, np.mean),
+        failed=sum(episode.failed for episode in episodes),
+        time=now(),
+    )
+
+
+def _or_none(statistic: Statistic, values: list[float]) -> float | None:
+    return float(statistic(values)) if values else None
+
+
+def _metrics(episodes: Iterable[Episode], statistic: Statistic) -> dict[str, float]:
+    values: dict[str, list[float]] = {}
+    for episode in episodes:
+        for name, value in episode.metrics.items():
+            if math.isfinite(value):
+                values.setdefault(name, []).append(value)
+    return {name: float(statistic(each)) for name, each in sorted(values.items())}

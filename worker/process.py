@@ -1,0 +1,173 @@
+"""The rollout process: rebuilds perturbations from their seeds and runs the episodes."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection, wait
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from es import config, noise, protocol
+from es.envs import registry as envs
+from es.errors import EsError, ProtocolError
+from es.obs_norm import Normalizer
+from es.policies import registry as policies
+from es.policies.mlp import MLP
+from es.rollout import Rollout, rollout
+
+Array = NDArray[np.float64]
+
+
+class Work(Struct, frozen=True, array_like=True):
+    """What the agent sends down the pipe."""
+
+    task: protocol.Task
+    generation: protocol.Generation | None
+    """None if this process has it already."""
+
+
+class Answer(Struct, frozen=True, array_like=True):
+    """What comes back: the outcomes of a task; at the start, an empty one."""
+
+    outcomes: tuple[protocol.Outcome, ...] = ()
+    error: str = ""
+    """Why this process cannot work at all; it exits after saying so."""
+    wall_seconds: float = 0.0
+
+
+def main(pipe: Connection, experiment_json: bytes) -> None:
+    """Serve the agent at the other end of ``pipe`` until it closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the agent's to handle
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    encoder = msgspec.msgpack.Encoder()
+    try:
+        worker = Evaluator(msgspec.json.decode(experiment_json, type=config.Experiment))
+    except (EsError, ImportError) as error:
+        pipe.send_bytes(encoder.encode(Answer(error=" ".join(str(error).split()))))
+        return
+    pipe.send_bytes(encoder.encode(Answer()))
+    decoder = msgspec.msgpack.Decoder(Work)
+    previous = time.perf_counter()
+    while True:
+        try:
+            work = decoder.decode(pipe.recv_bytes())
+        except EOFError:
+            return
+        try:
+            outcomes = tuple(worker.evaluate(work))
+        except ProtocolError as error:
+            pipe.send_bytes(encoder.encode(Answer(error=str(error))))
+            return
+        now = time.perf_counter()
+        pipe.send_bytes(encoder.encode(Answer(outcomes, wall_seconds=now - previous)))
+        previous = now
+
+
+def _exit_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+class Evaluator:
+    """An environment and a policy, ready to be run with any parameters.
+
+    Raises:
+        ExperimentError: the environment cannot be built, or the policy does not fit it.
+    """
+
+    def __init__(self, experiment: config.Experiment) -> None:
+        self._experiment = experiment
+        self._env = envs.make(experiment.environment)
+        self._policy = policies.make(experiment.policy, self._env)
+        self._generation: protocol.Generation | None = None
+
+    def evaluate(self, work: Work) -> Iterator[protocol.Outcome]:
+        """Run the episodes of a task.
+
+        Raises:
+            ProtocolError: the generation does not fit the policy.
+        """
+        generation = work.generation or self._generation
+        if generation is None or generation.generation != work.task.generation:
+            raise ProtocolError(f"expected the parameters of generation {work.task.generation} with the task")
+        self._generation = generation
+        policy, size = self._policy, self._policy.sizes[0]
+        centre = protocol.unpack(generation.centre, policy.num_params)
+        scale = protocol.unpack(generation.scale, 1, policy.num_params)
+        mean = protocol.unpack(generation.observation_mean, 0, size)
+        std = protocol.unpack(generation.observation_std, 0, size)
+        clip = self._experiment.observation_normalization.clip
+        normalizer = Normalizer(mean, std, clip) if mean.size else None
+        for index in work.task.indices:
+            if work.task.kind == "train":
+                episodes = self._pair(policy, generation, centre, scale, normalizer, index)
+            else:
+                episodes = (self._evaluation(policy, centre, normalizer, index),)
+            yield protocol.Outcome(index, episodes)
+
+    def _pair(
+        self,
+        policy: MLP,
+        generation: protocol.Generation,
+        centre: Array,
+        scale: Array,
+        normalizer: Normalizer | None,
+        pair: int,
+    ) -> tuple[protocol.Episode, ...]:
+        experiment, g = self._experiment, generation.generation
+        seed = experiment.seed
+        step = scale * noise.perturbation(seed, g, pair, policy.num_params)
+        fraction = experiment.observation_normalization.fraction if normalizer else 0.0
+        collect = noise.feeds_statistics(seed, g, pair, fraction)
+        episodes = []
+        for theta, collects in zip((centre + step, centre - step), collect, strict=True):
+            episode = rollout(
+                self._env,
+                policy.bind(theta),
+                # Both signs see the same course and the same action noise: common random numbers.
+                seed=noise.episode_seed(seed, g, pair),
+                rng=noise.generator(noise.Stream.ACTION, seed, g, pair),
+                action_noise=experiment.strategy.action_noise,
+                action_repeat=experiment.environment.action_repeat,
+                max_steps=generation.episode_cap,
+                normalizer=normalizer,
+                collect_statistics=collects,
+            )
+            episodes.append(_to_message(episode))
+        return tuple(episodes)
+
+    def _evaluation(
+        self, policy: MLP, centre: Array, normalizer: Normalizer | None, index: int
+    ) -> protocol.Episode:
+        return _to_message(
+            rollout(
+                self._env,
+                policy.bind(centre),
+                seed=self._experiment.evaluation.seed + index,
+                action_repeat=self._experiment.environment.action_repeat,
+                normalizer=normalizer,
+            )
+        )
+
+
+def _to_message(episode: Rollout) -> protocol.Episode:
+    statistics = episode.statistics
+    return protocol.Episode(
+        return_=episode.return_,
+        sign_return=episode.sign_return,
+        length=episode.length,
+        failed=episode.failed,
+        error=episode.error[:300],
+        metrics=episode.metrics,
+        statistics=statistics
+        and protocol.Statistics(statistics.n, protocol.pack(statistics.mean), protocol.pack(statistics.m2)),
+        simulator_seconds=episode.simulator_seconds,
+    )
