@@ -220,6 +220,7 @@ def connect(url: str, password: str | None = None) -> redis.Redis:
             **({"password": password} if password else {}),
             socket_connect_timeout=5,
             socket_timeout=10,
+            protocol=2,  # the shape of answers should not depend on the library's version
             # Retrying is the callers' business: they know for how long and what to do meanwhile.
             retry=Retry(NoBackoff(), 0),
         )
@@ -239,11 +240,11 @@ class _Client:
     def _explain(self, error: redis.RedisError) -> RedisError:
         reason = " ".join(str(error).split())
         if isinstance(error, redis.AuthenticationError | AuthorizationError):
-            return RedisError(f"{self._url}: Redis refuses the password: {reason}")
+            return RedisError(
+                f"{self._url}: Redis refuses the password (from ES_REDIS_PASSWORD): expected another one: {reason}"
+            )
         if isinstance(error, redis.ConnectionError | redis.TimeoutError):
             return RedisUnavailableError(f"{self._url}: no answer from Redis: {reason}")
-        if reason.startswith(("NOAUTH", "WRONGPASS")):
-            return RedisError(f"{self._url}: Redis wants another password (set ES_REDIS_PASSWORD): {reason}")
         return RedisError(f"{self._url}: Redis refuses: {reason}")
 
 

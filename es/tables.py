@@ -22,7 +22,9 @@ def generations(console: Console, run: RunDir, last: int | None = None) -> None:
         _generation_row(record, evaluations.get(record.generation), metres=metres, wide=wide)
         for record in (records if last is None else records[-last:])
     ]
-    table = Table(title=f"{run.name} ({run.status()})", title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(
+        title=f"{run.name} ({run.status()})", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
+    )
     for heading in rows[0] if rows else ["generation"]:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
@@ -41,11 +43,11 @@ def _generation_row(
         "return": number(record.return_mean),
         "±": number(record.return_std),
         "max": number(record.return_max),
-        "evaluation": number(evaluation.return_mean) if evaluation else "",
+        "eval": number(evaluation.return_mean) if evaluation else "",
     }
     if metres:
         row["metres"] = number(record.metrics.get("metres"))
-        row["farthest"] = number(record.metrics_max.get("metres"))
+        row["far"] = number(record.metrics_max.get("metres"))
     row["length"] = f"{record.length_mean:.0f}"
     if wide:
         row["episodes"] = str(record.episodes_total)
@@ -60,8 +62,8 @@ def _generation_row(
 
 def runs(console: Console, found: list[RunDir]) -> None:
     """Print a line per run."""
-    table = Table(box=box.SIMPLE_HEAD)
-    for heading in ("run", "status", "gen", "best", "evaluation", "steps", "time", "created"):
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("run", "status", "gen", "best", "eval", "steps", "time", "created"):
         table.add_column(heading, justify="left" if heading in ("run", "status") else "right", no_wrap=True)
     for run in found:
         records, evaluations = run.generations(), run.evaluations()
@@ -82,20 +84,20 @@ def runs(console: Console, found: list[RunDir]) -> None:
 
 def fields(console: Console, title: str, values: dict[str, Any]) -> None:
     """Print names and values below a title."""
-    table = Table(title=title, title_justify="left", show_header=False, box=box.SIMPLE_HEAD)
+    table = Table(title=title, title_justify="left", show_header=False, box=box.SIMPLE_HEAD, pad_edge=False)
     for name, value in values.items():
-        table.add_row(
-            name, number(value) if isinstance(value, float) else "" if value is None else str(value)
-        )
+        table.add_row(name, _text(value))
     console.print(table)
 
 
 def _text(value: Any) -> str:
+    if value is None:
+        return ""
     if isinstance(value, dict):
         return ", ".join(f"{name} {_text(each)}" for name, each in value.items())
     if isinstance(value, list):
         return " ".join(_text(each) for each in value)
-    return number(value) if value is None or isinstance(value, float) else str(value)
+    return number(value) if isinstance(value, float) else str(value)
 
 
 def number(value: float | None) -> str:

@@ -1,0 +1,25 @@
+"""The oracle of the distributed system: the same training in one process, one episode after the other."""
+
+from es import config
+from es.checkpoint import MasterState
+from es.protocol import Task
+from master import loop
+from worker.process import Evaluator, Work
+
+
+def train(experiment: config.Experiment) -> MasterState:
+    evaluator = Evaluator(experiment)
+    state = loop.initial_state(experiment, loop.build_policy(experiment))
+    while not loop.budget_spent(experiment, state, elapsed=0.0):
+        message = loop.message("run", experiment, state)
+        pairs = tuple(range(experiment.population.size // 2))
+        task = Task("run", message.generation, "train", pairs)
+        state, _ = loop.advance(experiment, state, list(evaluator.evaluate(Work(task, message))))
+    return state
+
+
+def evaluation_returns(experiment: config.Experiment, state: MasterState) -> list[float]:
+    message = loop.message("run", experiment, state)
+    task = Task("run", message.generation, "evaluate", tuple(range(experiment.evaluation.episodes)))
+    outcomes = Evaluator(experiment).evaluate(Work(task, message))
+    return [outcome.episodes[0].return_ for outcome in outcomes]

@@ -1,0 +1,111 @@
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from es import config
+from es.errors import ExperimentError
+
+MINIMAL: dict[str, Any] = {"name": "x", "environment": {"id": "es/LQR-v0"}, "budget": {"generations": 3}}
+
+
+def changed(field: str, value: object) -> dict[str, Any]:
+    raw = copy.deepcopy(MINIMAL)
+    *path, last = field.split(".")
+    table = raw
+    for part in path:
+        table = table.setdefault(part, {})
+    table[last] = value
+    return raw
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("strategy.sigma", 0.0, "strategy.sigma = 0.0: expected `float` > 0.0"),
+        ("strategy.sigma", float("nan"), "strategy.sigma = nan: expected `float` > 0.0"),
+        ("strategy.sigma", float("inf"), "strategy.sigma = inf: expected `float` <= "),
+        ("strategy.kind", "es", "strategy.kind = 'es': expected one of 'openai_es'"),
+        ("strategy.sgima", 1, "strategy.sgima = 1: unknown field; did you mean `sigma`? allowed: "),
+        ("population.size", 3, "population.size = 3: expected `int` that's a multiple of 2"),
+        ("population.size", "3", "population.size = '3': expected `int`, got `str`"),
+        ("population.pairs_per_task", 100, "population.pairs_per_task = 100 is more than the 20 pairs"),
+        ("policy", {"hidden": [3]}, "policy.kind is missing; expected one of 'linear', 'mlp'"),
+        ("policy", {"kind": "mlp", "hidden": [3, 0]}, "policy.hidden[1] = 0: expected `int` >= 1"),
+        ("policy", {"kind": "mlp", "activation": "x"}, "policy.activation = 'x': expected one of 'tanh', "),
+        ("budget", {}, "budget: expected at least one of `generations`"),
+        ("budget.episodes", 10, "budget.episodes = 10 does not allow one generation"),
+        ("episode_cap", {"start": 10, "maximum": 5}, "episode_cap: expected `maximum` of at least `start`"),
+        ("envrionment", {}, "envrionment = {}: unknown field; did you mean `environment`?"),
+        ("seed", -1, "seed = -1: expected `int` >= 0"),
+        ("name", "a/b", "name = 'a/b': expected `str` matching regex"),
+    ],
+)  # fmt: skip
+def test_mistakes_name_file_field_value_and_what_is_allowed(
+    field: str, value: object, message: str | None
+) -> None:
+    with pytest.raises(ExperimentError) as caught:
+        config.convert(changed(field, value), "my.toml")
+    assert str(caught.value).startswith(f"my.toml: {message}")
+    assert "\n" not in str(caught.value)
+
+
+def test_more_evaluation_than_budget_is_refused() -> None:
+    raw = changed("budget.episodes", 50) | {"evaluation": {"episodes": 51}}
+    with pytest.raises(
+        ExperimentError, match=r"evaluation\.episodes = 51 is more than budget\.episodes = 50"
+    ):
+        config.convert(raw, "my.toml")
+
+
+@given(
+    sigma=st.floats(1e-6, 1e3),
+    size=st.integers(1, 1000).map(lambda n: 2 * n),
+    hidden=st.lists(st.integers(1, 300), min_size=1, max_size=4),
+    hours=st.none() | st.floats(0.01, 1000),
+)
+def test_written_experiments_read_back_equal(
+    tmp_path_factory: pytest.TempPathFactory, sigma: float, size: int, hidden: list[int], hours: float | None
+) -> None:
+    raw = changed("strategy", {"kind": "openai_es", "sigma": sigma})
+    raw |= {"population": {"size": size}, "policy": {"kind": "mlp", "hidden": hidden}}
+    raw["budget"] |= {} if hours is None else {"hours": hours}
+    experiment = config.convert(raw, "x")
+    path = tmp_path_factory.mktemp("experiment") / "experiment.toml"
+    path.write_text(config.to_toml(experiment))
+    assert config.load(path) == experiment
+
+
+@pytest.mark.parametrize("name", sorted(config.shipped()))
+def test_shipped_experiments_load_by_name(name: str) -> None:
+    assert config.load(name).name == name
+
+
+def test_overrides_win_and_are_checked_too() -> None:
+    experiment = config.load("lqr", ["strategy.sigma=0.5", "environment.id=Pendulum-v1", "seed=7"])
+    assert (experiment.strategy.sigma, experiment.environment.id, experiment.seed) == (0.5, "Pendulum-v1", 7)
+    with pytest.raises(ExperimentError, match=r"strategy\.sigma = -1: expected"):
+        config.load("lqr", ["strategy.sigma=-1"])
+    with pytest.raises(ExperimentError, match=r"--set seed: expected section\.field=value"):
+        config.load("lqr", ["seed"])
+    with pytest.raises(ExperimentError, match=r"`seed` is a value, not a section"):
+        config.load("lqr", ["seed.x=1"])
+
+
+def test_files_that_are_not_experiments(tmp_path: Path) -> None:
+    with pytest.raises(
+        ExperimentError, match=r"^nope: no such experiment; expected a \.toml file or one of .*lqr"
+    ):
+        config.load("nope")
+    with pytest.raises(ExperimentError, match="cannot read the experiment: No such file"):
+        config.load(tmp_path / "nope.toml")
+    bad = tmp_path / "bad.toml"
+    bad.write_text("a = = 1")
+    with pytest.raises(ExperimentError, match=r"bad\.toml: not valid TOML: .*line 1"):
+        config.load(bad)
+    bad.write_bytes(b"\xff\xfe")
+    with pytest.raises(ExperimentError, match="not valid TOML"):
+        config.load(bad)

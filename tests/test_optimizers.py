@@ -1,0 +1,37 @@
+import math
+
+import numpy as np
+
+from es import config, optimizers
+
+RNG = np.random.default_rng(0)
+GRADIENTS = RNG.standard_normal((20, 3))
+
+
+def test_adam_follows_algorithm_1_of_the_paper() -> None:
+    settings = config.Adam(learning_rate=0.1, beta1=0.8, beta2=0.9, epsilon=1e-6)
+    moments, theta = optimizers.init(settings, 3), np.zeros(3)
+    m, v, expected = [0.0] * 3, [0.0] * 3, [0.0] * 3
+    for t, g in enumerate(GRADIENTS, start=1):
+        moments, step = optimizers.ascend(settings, moments, g)
+        theta = theta + step
+        for i in range(3):
+            m[i] = 0.8 * m[i] + 0.2 * g[i]
+            v[i] = 0.9 * v[i] + 0.1 * g[i] ** 2
+            expected[i] += 0.1 * (m[i] / (1 - 0.8**t)) / (math.sqrt(v[i] / (1 - 0.9**t)) + 1e-6)
+        np.testing.assert_allclose(theta, expected, rtol=1e-12)
+
+
+def test_sgd_with_momentum_ends_at_full_speed_on_a_constant_gradient() -> None:
+    settings = config.SGD(learning_rate=0.5, momentum=0.9)
+    moments = optimizers.init(settings, 2)
+    g = np.array([1.0, -2.0])
+    for t in range(1, 200):
+        moments, step = optimizers.ascend(settings, moments, g)
+        np.testing.assert_allclose(step, 0.5 * g * (1 - 0.9**t))
+
+
+def test_a_zero_gradient_at_rest_moves_nothing() -> None:
+    for settings in (config.Adam(), config.SGD()):
+        _, step = optimizers.ascend(settings, optimizers.init(settings, 4), np.zeros(4))
+        assert np.all(step == 0.0)

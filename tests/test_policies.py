@@ -1,0 +1,117 @@
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+
+from es import config
+from es.errors import ExperimentError
+from es.policies import heads
+from es.policies.mlp import ACTIVATIONS, MLP
+from es.policies.registry import make
+
+BOX = spaces.Box(np.array([0.0, -2.0]), np.array([1.0, 3.0]), dtype=np.float64)
+outputs = npst.arrays(np.float64, 2, elements=st.floats(-1e300, 1e300))
+
+
+@given(outputs, st.floats(1e-3, 1e3))
+def test_squashed_actions_lie_inside_the_bounds(x: np.ndarray, gain: float) -> None:
+    assert BOX.contains(heads.make(config.Squashed(gain=gain), BOX)(x))
+
+
+def test_squashing_is_the_sigmoid() -> None:
+    action = heads.make(config.Squashed(gain=2.0), BOX)(np.array([0.7, -0.3]))
+    np.testing.assert_allclose(action, [1 / (1 + np.exp(-1.4)), -2 + 5 / (1 + np.exp(0.6))])
+
+
+def test_unbounded_actions_pass_through() -> None:
+    unbounded = spaces.Box(-np.inf, np.inf, (2,), np.float64)
+    np.testing.assert_array_equal(
+        heads.make(config.Squashed(), unbounded)(np.array([1e9, -3.0])), [1e9, -3.0]
+    )
+    half = spaces.Box(0.0, np.inf, (2,), np.float64)
+    with pytest.raises(ExperimentError, match="bounded on both sides or on none"):
+        heads.make(config.Squashed(), half)
+
+
+def test_uniform_bins_choose_among_equally_spaced_values() -> None:
+    head = heads.make(config.UniformBins(bins=6), BOX)
+    assert head.size == 12
+    x = np.zeros(12)
+    x[5], x[6 + 2] = 1.0, 1.0
+    np.testing.assert_allclose(head(x), [1.0, 0.0])
+
+
+def test_custom_bins_choose_among_the_given_values() -> None:
+    head = heads.make(config.CustomBins(values=(0.0, 0.25, 1.0)), BOX)
+    np.testing.assert_array_equal(head(np.array([0, 9, 0, 0, 0, 9.0])), [0.25, 1.0])
+    with pytest.raises(ExperimentError, match=r"expected values in \[0, 1\]"):
+        heads.make(config.CustomBins(values=(0.0, 2.0)), BOX)
+
+
+def test_discrete_actions_are_the_argmax() -> None:
+    head = heads.make(config.Squashed(), spaces.Discrete(3, start=5))
+    assert head(np.array([0.1, 0.3, 0.2])) == 6
+    with pytest.raises(ExperimentError, match="is discrete already"):
+        heads.make(config.UniformBins(), spaces.Discrete(3))
+    with pytest.raises(ExperimentError, match="expected a flat Box or Discrete action space"):
+        heads.make(config.Squashed(), spaces.MultiBinary(3))
+
+
+def head_for(n: int) -> heads.Head:
+    return heads.make(config.Squashed(), spaces.Box(0.0, 1.0, (n,), np.float64))
+
+
+@given(st.integers(0, 2**31), st.sampled_from(sorted(ACTIVATIONS)), st.lists(st.integers(1, 20), max_size=3))
+def test_initial_actions_start_near_the_middle(
+    seed: int, activation: config.Activation, hidden: list[int]
+) -> None:
+    rng = np.random.default_rng(seed)
+    policy = MLP(7, tuple(hidden), activation, head_for(4))
+    action = policy.bind(policy.initial(rng))(rng.standard_normal(7))
+    np.testing.assert_allclose(action, 0.5, atol=0.1)
+
+
+def test_the_forward_pass_is_what_the_layout_says() -> None:
+    policy = MLP(2, (3,), "tanh", head_for(1))
+    theta = np.random.default_rng(0).standard_normal(policy.num_params)
+    x = np.array([0.3, -0.8])
+    hidden = np.tanh(theta[:6].reshape(3, 2) @ x + theta[6:9])
+    output = theta[9:12] @ hidden + theta[12]
+    np.testing.assert_allclose(policy.bind(theta)(x), [1 / (1 + np.exp(-output))])
+    assert policy.num_params == 13
+
+
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+@given(x=npst.arrays(np.float64, 5, elements=st.floats(-50, 50)))
+def test_activations(activation: config.Activation, x: np.ndarray) -> None:
+    negative = {"tanh": np.tanh(x), "relu": 0 * x, "elu": np.exp(np.minimum(x, 0)) - 1, "lrelu": 0.01 * x}
+    positive = np.tanh(x) if activation == "tanh" else x
+    np.testing.assert_allclose(
+        ACTIVATIONS[activation](x), np.where(x > 0, positive, negative[activation]), atol=1e-12
+    )
+
+
+@given(st.integers(0, 2**31))
+def test_a_widened_network_acts_like_the_narrow_one(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    narrow, wide = MLP(3, (4, 5), "tanh", head_for(2)), MLP(6, (8, 5), "tanh", head_for(2))
+    theta = rng.standard_normal(narrow.num_params)
+    x = rng.standard_normal(6)
+    widened = wide.widen(theta, narrow.sizes, rng)
+    np.testing.assert_allclose(wide.bind(widened)(x), narrow.bind(theta)(x[:3]), atol=1e-12)
+
+
+def test_only_narrower_networks_can_be_widened() -> None:
+    wide = MLP(3, (8,), "tanh", head_for(2))
+    for sizes in ((3, 9, 2), (3, 2), (3, 8, 3), (4, 8, 2)):
+        with pytest.raises(ExperimentError, match="nowhere wider"):
+            wide.widen(np.zeros(100), sizes, np.random.default_rng(0))
+
+
+def test_policies_are_made_for_an_environment() -> None:
+    env = gymnasium.make("CartPole-v1")
+    assert make(config.Linear(), env).sizes == (4, 2)
+    assert make(config.MLP(hidden=(16,)), env).sizes == (4, 16, 2)

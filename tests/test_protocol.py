@@ -1,0 +1,283 @@
+import contextlib
+import time
+
+import numpy as np
+import pytest
+import redis
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+
+from es import protocol
+from es.errors import ProtocolError, RedisError, RedisUnavailableError
+from es.protocol import (
+    Announcement,
+    Episode,
+    Generation,
+    MasterClient,
+    Outcome,
+    Result,
+    Statistics,
+    Task,
+    WorkerClient,
+    WorkerReport,
+)
+from es.redis_server import RedisServer
+from tests.processes import wait_until
+
+RUN = "run-1"
+ANNOUNCEMENT = Announcement(RUN, "1.0", "abc", b"{}")
+GENERATION = Generation(RUN, 1, b"", b"", b"", b"", None)
+
+counts = st.integers(0, 2**40)
+numbers = st.floats(allow_nan=False)
+kinds = st.sampled_from(["train", "evaluate"])
+episodes = st.builds(
+    Episode,
+    return_=numbers,
+    sign_return=numbers,
+    length=counts,
+    failed=st.booleans(),
+    error=st.text(),
+    metrics=st.dictionaries(st.text(), numbers, max_size=3),
+    statistics=st.none() | st.builds(Statistics, n=counts, mean=st.binary(), m2=st.binary()),
+    simulator_seconds=numbers,
+)
+messages = st.one_of(
+    st.builds(Announcement, st.text(), st.text(), st.text(), st.binary(), st.booleans()),
+    st.builds(Generation, st.text(), counts, *[st.binary()] * 4, st.none() | counts),
+    st.builds(Task, st.text(), counts, kinds, st.lists(counts).map(tuple)),
+    st.builds(
+        Result,
+        run_id=st.text(),
+        generation=counts,
+        kind=kinds,
+        outcomes=st.lists(st.builds(Outcome, counts, st.lists(episodes).map(tuple)), max_size=3).map(tuple),
+        process=st.text(),
+        wall_seconds=numbers,
+    ),
+)
+
+
+@given(messages)
+def test_messages_survive_the_wire(message: protocol.Message) -> None:
+    assert protocol.decode(protocol.encode(message), type(message)) == message
+
+
+@given(st.binary(max_size=200), st.sampled_from([Task, Result, Generation, Announcement]))
+def test_noise_on_the_wire_is_a_protocol_error_and_nothing_else(
+    data: bytes, kind: type[protocol.Message]
+) -> None:
+    for garbage in (data, bytes([protocol.VERSION]) + data):
+        with contextlib.suppress(ProtocolError):
+            assert isinstance(protocol.decode(garbage, kind), kind)
+
+
+def test_another_version_is_named() -> None:
+    data = protocol.encode(ANNOUNCEMENT)
+    with pytest.raises(ProtocolError, match="protocol version 1"):
+        protocol.decode(bytes([9]) + data[1:], Announcement)
+
+
+def test_oversized_messages_are_not_even_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "MAX_MESSAGE_BYTES", 10)
+    with pytest.raises(ProtocolError, match="expected at most 10 bytes"):
+        protocol.decode(protocol.encode(ANNOUNCEMENT), Announcement)
+
+
+@given(npst.arrays(np.float64, st.integers(0, 50)))
+def test_arrays_survive_the_wire_and_their_length_is_checked(array: np.ndarray) -> None:
+    np.testing.assert_array_equal(protocol.unpack(protocol.pack(array), array.size), array)
+    with pytest.raises(ProtocolError, match=f"got {8 * array.size} bytes"):
+        protocol.unpack(protocol.pack(array), array.size + 1)
+
+
+def test_addresses_are_shown_without_secrets() -> None:
+    assert protocol.display_url("rediss://user:secret@host:6379/0") == "rediss://host:6379/0"
+    assert protocol.display_url("unix:///tmp/x.sock") == "unix:///tmp/x.sock"
+    with pytest.raises(RedisError, match="not a Redis address: expected redis://HOST:PORT"):
+        protocol.connect("http://host")
+
+
+@pytest.fixture
+def connection(redis_server: RedisServer) -> redis.Redis:
+    return protocol.connect(redis_server.url)
+
+
+@pytest.fixture
+def master(connection: redis.Redis) -> MasterClient:
+    client = MasterClient(connection, "unix://", RUN)
+    client.announce(ANNOUNCEMENT)
+    return client
+
+
+def worker(connection: redis.Redis, name: str) -> WorkerClient:
+    return WorkerClient(connection, "unix://", name)
+
+
+def task(index: int) -> Task:
+    return Task(RUN, 1, "train", (index,))
+
+
+def result(index: int) -> Result:
+    return Result(RUN, 1, "train", (Outcome(index, ()),), "p", 0.5)
+
+
+def test_a_run_is_found_by_name_or_as_the_current_one(connection: redis.Redis, master: MasterClient) -> None:
+    client = worker(connection, "a")
+    assert client.find_run(None) == ANNOUNCEMENT
+    assert client.find_run(RUN) == ANNOUNCEMENT
+    assert client.find_run("other") is None
+    master.finish(ANNOUNCEMENT)
+    finished = client.find_run(RUN)
+    assert finished is not None
+    assert finished.finished
+    assert client.find_run(None) is None
+
+
+def test_each_task_goes_to_one_worker_and_its_result_to_the_master(
+    connection: redis.Redis, master: MasterClient
+) -> None:
+    a, b = worker(connection, "a"), worker(connection, "b")
+    master.publish(GENERATION, [task(0), task(1)])
+    first, second = a.fetch(RUN, 0.1), b.fetch(RUN, 0.1)
+    assert first is not None
+    assert second is not None
+    assert (first.task, second.task) == (task(0), task(1))
+    assert a.fetch(RUN, 0.01) is None
+    a.complete(first, result(0))
+    b.complete(second, result(1))
+    assert master.receive(0.1) == ([result(0), result(1)], [])
+    assert master.receive(0.01) == ([], [])
+    assert connection.xlen(f"es:{RUN}:tasks") == 0
+    assert connection.xlen(f"es:{RUN}:results") == 0
+
+
+def test_a_task_given_back_is_taken_by_another_at_once(connection: redis.Redis, master: MasterClient) -> None:
+    master.publish(GENERATION, [task(0)])
+    a, b = worker(connection, "a"), worker(connection, "b")
+    lease = a.fetch(RUN, 0.1)
+    assert lease is not None
+    a.give_back([lease])
+    assert b.fetch(RUN, 0.1) == lease
+
+
+def test_a_lease_that_is_not_refreshed_is_taken_over(
+    connection: redis.Redis, master: MasterClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "LEASE", 0.3)
+    monkeypatch.setattr(protocol, "LEASE_REFRESH", 0.05)
+    master.publish(GENERATION, [task(0), task(1)])
+    alive, dead, heir = (worker(connection, name) for name in ("alive", "dead", "heir"))
+    kept, lost = alive.fetch(RUN, 0.1), dead.fetch(RUN, 0.1)
+    assert kept is not None
+    assert lost is not None
+    taken: list[protocol.Lease] = []
+
+    def heir_took_one() -> bool:
+        alive.refresh([kept])
+        lease = heir.fetch(RUN, 0.05)
+        taken.extend([lease] if lease else [])
+        return bool(taken)
+
+    wait_until(heir_took_one, "the lease to expire")
+    assert taken == [lost]
+    # Both finish: the task is done twice, closed once, and the master hears it twice.
+    dead.complete(lost, result(1))
+    heir.complete(lost, result(1))
+    assert master.receive(0.1)[0] == [result(1), result(1)]
+
+
+@pytest.mark.parametrize("fields", [{b"m": b"\x80\x04garbage"}, {b"m": b""}, {b"other": b"x"}])
+def test_garbage_among_the_tasks_is_skipped_counted_and_costs_nothing(
+    connection: redis.Redis, master: MasterClient, fields: dict[bytes, bytes]
+) -> None:
+    connection.xadd(f"es:{RUN}:tasks", fields)  # type: ignore[arg-type]  # bytes are fine
+    master.publish(GENERATION, [task(0)])
+    client = worker(connection, "a")
+    with pytest.raises(ProtocolError):
+        client.fetch(RUN, 0.1)
+    lease = client.fetch(RUN, 0.1)
+    assert lease is not None
+    assert lease.task == task(0)
+    assert master.rejected() == 1
+
+
+def test_a_task_of_another_run_is_garbage(connection: redis.Redis, master: MasterClient) -> None:
+    connection.xadd(f"es:{RUN}:tasks", {"m": protocol.encode(Task("other", 1, "train", (0,)))})
+    with pytest.raises(ProtocolError, match="expected a task of run run-1, got one of other"):
+        worker(connection, "a").fetch(RUN, 0.1)
+
+
+def test_garbage_among_the_results_is_skipped(connection: redis.Redis, master: MasterClient) -> None:
+    connection.xadd(f"es:{RUN}:results", {"m": b"garbage"})
+    connection.xadd(f"es:{RUN}:results", {"m": protocol.encode(result(3))})
+    results, errors = master.receive(0.1)
+    assert results == [result(3)]
+    assert len(errors) == 1
+
+
+def test_every_key_expires(connection: redis.Redis, master: MasterClient) -> None:
+    client = worker(connection, "a")
+    master.publish(GENERATION, [task(0)])
+    lease = client.fetch(RUN, 0.1)
+    assert lease is not None
+    client.complete(lease, result(0))
+    client.report(RUN, WorkerReport("a", "h", 1, "1.0", 0, 0, 1.0, 0.0))
+    assert master.keep_alive([1])
+    keys = connection.keys("*")
+    assert len(keys) == 6
+    assert all(0 < connection.ttl(key) <= protocol.KEY_TTL for key in keys)
+    master.forget(1)
+    master.finish(ANNOUNCEMENT)
+    assert all(0 < connection.ttl(key) <= protocol.FINISHED_TTL for key in connection.keys("*"))
+
+
+def test_workers_are_listed_while_they_report(connection: redis.Redis, master: MasterClient) -> None:
+    client = worker(connection, "a")
+    report = WorkerReport("a", "host", 4, "1.0", 7, 1, 300.0, 0.0)
+    client.report(RUN, report)
+    (seen,) = master.workers()
+    assert (seen.host, seen.processes, seen.tasks) == ("host", 4, 7)
+    assert abs(seen.seen - time.time()) < 60
+    client.leave(RUN)
+    assert master.workers() == []
+
+
+def test_a_restarted_redis_is_noticed(connection: redis.Redis, master: MasterClient) -> None:
+    master.publish(GENERATION, [task(0)])
+    assert master.keep_alive([1])
+    connection.flushall()
+    assert not master.keep_alive([1])
+    client = worker(connection, "a")
+    assert client.fetch(RUN, 0.01) is None
+    client.refresh([protocol.Lease(b"1-1", task(0))])
+
+
+def test_silence_and_refusal_are_told_apart(redis_server: RedisServer) -> None:
+    connection = protocol.connect(redis_server.url)
+    connection.config_set("requirepass", "secret")
+    wrong = MasterClient(protocol.connect(redis_server.url, "guess"), redis_server.url, RUN)
+    with pytest.raises(RedisError, match="password") as refused:
+        wrong.check()
+    assert not isinstance(refused.value, RedisUnavailableError)
+    none = MasterClient(protocol.connect(redis_server.url), redis_server.url, RUN)
+    with pytest.raises(RedisError, match="ES_REDIS_PASSWORD"):
+        none.check()
+    MasterClient(protocol.connect(redis_server.url, "secret"), redis_server.url, RUN).check()
+    away = MasterClient(protocol.connect("redis://127.0.0.1:1"), "redis://127.0.0.1:1", RUN)
+    with pytest.raises(RedisUnavailableError, match=r"redis://127\.0\.0\.1:1: no answer from Redis"):
+        away.check()
+
+
+def test_patience_ends_with_the_last_error() -> None:
+    tries = []
+
+    def fail() -> None:
+        tries.append(1)
+        raise RedisUnavailableError("gone")
+
+    with pytest.raises(RedisUnavailableError, match=r"gone \(tried for 0\.2 s\)"):
+        protocol.patiently(fail, 0.2)
+    assert len(tries) > 1
+    assert protocol.patiently(lambda: 5, 0.0) == 5
