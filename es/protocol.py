@@ -240,9 +240,7 @@ class _Client:
     def _explain(self, error: redis.RedisError) -> RedisError:
         reason = " ".join(str(error).split())
         if isinstance(error, redis.AuthenticationError | AuthorizationError):
-            return RedisError(
-                f"{self._url}: Redis refuses the password (from ES_REDIS_PASSWORD): expected another one: {reason}"
-            )
+            return RedisError(f"{self._url}: Redis refuses the password (from ES_REDIS_PASSWORD): {reason}")
         if isinstance(error, redis.ConnectionError | redis.TimeoutError):
             return RedisUnavailableError(f"{self._url}: no answer from Redis: {reason}")
         return RedisError(f"{self._url}: Redis refuses: {reason}")

@@ -28,7 +28,7 @@ class Rollout(NamedTuple):
     error: str
     """What it raised, in one line; empty if nothing."""
     metrics: dict[str, float]
-    """The numbers in the last step's ``info``, e.g. metres."""
+    """The numbers in the last step's ``info``, e.g. metres; not its ``reward_...``, which are of one step."""
     statistics: ObservationStatistics | None
     """Of the raw observations the policy acted on, if asked for."""
     simulator_seconds: float
@@ -111,4 +111,5 @@ def _numbers(info: dict[str, Any]) -> dict[str, float]:
         key: float(value)
         for key, value in info.items()
         if isinstance(value, bool | int | float | np.bool_ | np.integer | np.floating)
+        and not key.startswith("reward_")
     }

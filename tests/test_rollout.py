@@ -32,7 +32,7 @@ class Counter(gymnasium.Env[Any, Any]):
         reward = self.reward_at.get(self.steps, -1.0 if self.steps % 2 else 2.0)
         self.steps += 1
         self.actions.append(action)
-        info = {"metres": self.steps / 2, "fell": self.steps > 3, "text": "ignored"}
+        info = {"metres": self.steps / 2, "fell": self.steps > 3, "text": "ignored", "reward_x": 1.0}
         return np.array([float(self.steps)]), reward, self.steps >= self.length, False, info
 
 

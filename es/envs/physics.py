@@ -30,7 +30,7 @@ class Physics(Protocol):
         """
 
     def kinematics(self) -> Array:
-        """Observation entries 0..35, shape (36,), with the centre of mass of the body alone."""
+        """Observation entries 0..35 (``observations.py``), centre of mass without obstacles; shape (36,)."""
 
     def limit_torque_square_sum(self) -> float:
         """Sum over the six leg joints of the squared coordinate limit torque, (N m)^2."""

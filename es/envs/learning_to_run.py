@@ -1,0 +1,220 @@
+"""Learning to Run (NIPS 2017) as a Gymnasium environment."""
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.error import ResetNeeded
+from numpy.random import RandomState
+
+from es.envs.backends import make_physics
+from es.envs.course import LEFT_PSOAS, RIGHT_PSOAS, Course, generate_course, next_obstacle, spheres
+from es.envs.observations import RelativeObservation, add_obstacle_masses
+from es.envs.physics import MUSCLES, Array
+from es.envs.rewards import original_reward, shaped_reward
+from es.errors import SimulationError, UsageError
+
+FALL_HEIGHT = 0.65
+
+
+class LearningToRun(gymnasium.Env[Array, Array]):
+    """Run as far as possible in ten seconds, over obstacles, by exciting 18 leg muscles.
+
+    A port of RunEnv from osim-rl 1.5, exact up to the integrator's tolerance. Ids: ``es/LearningToRun-v0``.
+
+    **Action.** 18 excitations, held for 0.01 s; values outside [0, 1] are clipped and NaN is an error.
+    Right leg 0..8, left leg 9..17:
+
+    | index | muscle                | index | muscle                |
+    |-------|-----------------------|-------|-----------------------|
+    | 0, 9  | hamstrings            | 5, 14 | vasti                 |
+    | 1, 10 | biceps femoris, short | 6, 15 | gastrocnemius         |
+    | 2, 11 | gluteus maximus       | 7, 16 | soleus                |
+    | 3, 12 | iliopsoas             | 8, 17 | tibialis anterior     |
+    | 4, 13 | rectus femoris        |       |                       |
+
+    **Observation.** 41 or 82 values, float64; tables in `es.envs.observations`.
+
+    **Episode.** Ends (terminated) when the pelvis is below 0.65 m or the physics fails; is truncated after
+    ``max_steps``. A failed step is not counted: it repeats the last observation, gives reward 0 and sets
+    ``info["failed"]``. (2017 gave -500 there, for an accident of the integrator the policy cannot see.)
+
+    **Info** of every step: ``metres``, the pelvis x, which starts at 0; ``score``, the sum of original
+    rewards so far, by which the 2017 challenge ranked; ``reward_original`` and ``reward_shaped`` of this
+    step; ``fell``; ``failed``. After a failure also ``failure``, the reason.
+
+    **reset(seed=s)** draws the course and the muscle strengths of 2017's ``reset(seed=s)``; without a seed
+    the environment's own stream continues. ``options`` replace what was drawn: ``obstacles``, rows of x, y,
+    radius in metres, and ``strengths``, the factors of the right and the "left" psoas.
+
+    Args:
+        difficulty: 0 flat ground, 1 obstacles, 2 obstacles and random muscle strengths.
+        max_obstacles: obstacles drawn, 0 to 20. learning2run trained with 10.
+        max_steps: steps of 0.01 s until the episode is truncated.
+        observation: "41", the challenge's own, or "82", learning2run's.
+        reward: "original" or "shaped" (`es.envs.rewards`).
+        course: "literal", the obstacles 2017's code really made, all of radius 0.1 m whatever is seen; or
+            "intended", obstacles as large as they look (`es.envs.course.spheres`).
+        backend: which physics computes the runner (`es.envs.backends`).
+        integrator: the physics' integration method; "rkm" is that of 2017.
+        accuracy: its error tolerance; None takes the one recommended for the integrator.
+
+    Raises:
+        UsageError: an option outside of what is listed here.
+    """
+
+    metadata = {"render_modes": []}  # noqa: RUF012 - Gymnasium declares it as an instance attribute
+
+    def __init__(
+        self,
+        *,
+        difficulty: int = 2,
+        max_obstacles: int = 3,
+        max_steps: int = 1000,
+        observation: str = "41",
+        reward: str = "original",
+        course: str = "literal",
+        backend: str = "opensim",
+        integrator: str = "rkm",
+        accuracy: float | None = None,
+    ) -> None:
+        _check_choice("observation", observation, ("41", "82"))
+        _check_choice("reward", reward, ("original", "shaped"))
+        _check_choice("course", course, ("literal", "intended"))
+        _check_range("difficulty", difficulty, 0, 2)
+        _check_range("max_obstacles", max_obstacles, 0, 20)
+        _check_range("max_steps", max_steps, 1, None)
+        self._difficulty = difficulty
+        self._max_obstacles = max_obstacles
+        self._max_steps = max_steps
+        self._reward = reward
+        self._course_physics = course
+        self._relative = RelativeObservation() if observation == "82" else None
+        self._physics = make_physics(backend, integrator, accuracy)
+        self._course_random = RandomState()
+        self._ready = False
+        self.action_space = gymnasium.spaces.Box(0.0, 1.0, (MUSCLES,), np.float64)
+        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (int(observation),), np.float64)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Array, dict[str, Any]]:
+        """Stand at the start of a new course (see the class). Seeds lie in 0..2**32 - 1."""
+        if seed is not None:
+            _check_range("seed", seed, 0, 2**32 - 1)
+            self._course_random = RandomState(seed)
+        super().reset(seed=seed)
+        drawn = generate_course(self._course_random, self._difficulty, self._max_obstacles)
+        self._course = _replace(drawn, options or {})
+        self._spheres = spheres(self._course.obstacles, self._course_physics, self._max_obstacles)
+        self._physics.reset(self._spheres, self._course.strengths)
+        self._ready = True
+        self._steps = 0
+        self._score = 0.0
+        self._observation41 = self._observe41()
+        if self._relative is not None:
+            self._relative.reset()
+        self._observation = self._present(self._observation41)
+        return self._observation.copy(), {"metres": float(self._observation41[1])}
+
+    def step(self, action: Array) -> tuple[Array, float, bool, bool, dict[str, Any]]:
+        """Hold the excitations for 0.01 s (see the class).
+
+        Raises:
+            ValueError: the action has another shape than (18,) or contains NaN.
+            ResetNeeded: the environment was not reset, or its physics failed.
+        """
+        excitations = _excitations(action)
+        if not self._ready:
+            raise ResetNeeded("call reset() before step(): there is no episode, or its physics has failed")
+        try:
+            self._physics.step(excitations)
+        except SimulationError as error:
+            self._ready = False
+            info = self._info(0.0, 0.0, fell=False, failed=True)
+            return self._observation.copy(), 0.0, True, False, info | {"failure": str(error)}
+        self._steps += 1
+
+        before, self._observation41 = self._observation41, self._observe41()
+        self._observation = self._present(self._observation41)
+        limits = self._physics.limit_torque_square_sum()
+        original = original_reward(before, self._observation41, limits)
+        shaped = shaped_reward(self._observation41, limits)
+        self._score += original
+        fell = bool(self._observation41[2] < FALL_HEIGHT)
+        truncated = not fell and self._steps >= self._max_steps
+        reward = original if self._reward == "original" else shaped
+        info = self._info(original, shaped, fell=fell, failed=False)
+        return self._observation.copy(), reward, fell, truncated, info
+
+    def _observe41(self) -> Array:
+        kinematics = add_obstacle_masses(self._physics.kinematics(), self._spheres)
+        strengths = self._course.strengths[[LEFT_PSOAS, RIGHT_PSOAS]]
+        obstacle = next_obstacle(self._course.obstacles, float(kinematics[1]))
+        return np.concatenate([kinematics, strengths, obstacle])
+
+    def _present(self, observation41: Array) -> Array:
+        return observation41 if self._relative is None else self._relative(observation41)
+
+    def _info(self, original: float, shaped: float, *, fell: bool, failed: bool) -> dict[str, Any]:
+        return {
+            "metres": float(self._observation41[1]),
+            "score": self._score,
+            "reward_original": original,
+            "reward_shaped": shaped,
+            "fell": fell,
+            "failed": failed,
+        }
+
+
+def _excitations(action: Array) -> Array:
+    action = np.asarray(action, dtype=np.float64)
+    if action.shape != (MUSCLES,):
+        raise ValueError(f"an action has shape ({MUSCLES},), got {action.shape}")
+    if np.isnan(action).any():
+        raise ValueError(f"an action must not contain NaN, got {action}")
+    return np.clip(action, 0.0, 1.0)
+
+
+def _replace(course: Course, options: dict[str, Any]) -> Course:
+    """The course with what ``reset``'s options set."""
+    unknown = options.keys() - {"obstacles", "strengths"}
+    if unknown:
+        raise UsageError(f"reset options are obstacles and strengths, got {', '.join(map(repr, unknown))}")
+    obstacles, strengths = course.obstacles, course.strengths.copy()
+    if "obstacles" in options:
+        obstacles = _rows("obstacles", options["obstacles"], ("x", "y", "radius"))
+        obstacles = obstacles[np.lexsort(obstacles.T[::-1])]
+        if not (obstacles[:, 2] > 0).all():
+            raise UsageError(f"obstacles need positive radii, got {obstacles[:, 2]}")
+    if "strengths" in options:
+        [factors] = _rows("strengths", [options["strengths"]], ("right", "left"))
+        if not (factors > 0).all():
+            raise UsageError(f"strengths must be positive, got {factors}")
+        strengths[[RIGHT_PSOAS, LEFT_PSOAS]] = factors
+    return Course(obstacles, strengths)
+
+
+def _rows(name: str, rows: Any, columns: tuple[str, ...]) -> Array:
+    """``rows`` as a finite array of shape (k, len(columns))."""
+    problem = f"{name} must hold finite {', '.join(columns)}, got {rows!r}"
+    try:
+        array = np.array(rows, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise UsageError(problem) from error
+    if array.shape == (0,):
+        array = array.reshape(0, len(columns))
+    if array.ndim != 2 or array.shape[1] != len(columns) or not np.isfinite(array).all():
+        raise UsageError(problem)
+    return array
+
+
+def _check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise UsageError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+
+
+def _check_range(name: str, value: int, low: int, high: int | None) -> None:
+    if value < low or (high is not None and value > high):
+        bounds = f"at least {low}" if high is None else f"from {low} to {high}"
+        raise UsageError(f"{name} must be {bounds}, got {value!r}")
