@@ -50,6 +50,11 @@ class Squashed(_Section, frozen=True, kw_only=True, tag_field="kind", tag="squas
 
     gain: Positive = 1.0
     """Steepness of the sigmoid; large values drive the actions towards on/off."""
+    bias: Annotated[float, Meta(ge=-100, le=100)] = 0.0
+    """Added to the outputs; a negative one starts bounded actions nearer to their lower bound."""
+    floor: Decay = 0.0
+    """Share of the range left out at its lower end. Muscles that are never quite off (0.05) keep the
+    simulation from turning stiff and slow."""
 
 
 class UniformBins(_Section, frozen=True, kw_only=True, tag_field="kind", tag="uniform_bins"):

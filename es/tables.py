@@ -41,7 +41,6 @@ def _generation_row(
     row = {
         "gen": str(record.generation),
         "return": number(record.return_mean),
-        "±": number(record.return_std),
         "max": number(record.return_max),
         "eval": number(evaluation.return_mean) if evaluation else "",
     }
@@ -50,6 +49,7 @@ def _generation_row(
         row["far"] = number(record.metrics_max.get("metres"))
     row["length"] = f"{record.length_mean:.0f}"
     if wide:
+        row["±"] = number(record.return_std)
         row["episodes"] = str(record.episodes_total)
         row["steps"] = str(record.steps_total)
         row["workers"] = str(record.workers)
@@ -97,12 +97,14 @@ def _text(value: Any) -> str:
         return ", ".join(f"{name} {_text(each)}" for name, each in value.items())
     if isinstance(value, list):
         return " ".join(_text(each) for each in value)
-    return number(value) if isinstance(value, float) else str(value)
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
 def number(value: float | None) -> str:
-    """Four significant digits; a dash if there is none."""
-    return "-" if value is None else f"{value:.4g}"
+    """Two decimals, none for large numbers; a dash if there is none."""
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if abs(value) < 1000 else f"{value:.0f}"
 
 
 def duration(seconds: float) -> str:

@@ -112,18 +112,18 @@ class Collector:
             if time.monotonic() > self._check_at:
                 self._check()
             results, errors = self._client.receive(POLL)
-        except RedisUnavailableError as error:
-            self._recover(error)
+        except RedisUnavailableError as unavailable:
+            self._recover(unavailable)
             return []
-        for reason in errors:
-            log.warning("skipped a result: %s", reason)
         arrivals = []
         for result in results:
             try:
                 arrivals.extend(self._accept(result))
-            except ProtocolError as reason:
-                self._rejected_here += 1
-                log.warning("skipped a result: %s", reason)
+            except ProtocolError as error:
+                errors.append(error)
+        for error in errors:
+            log.warning("skipped a result: %s", error)
+        self._rejected_here += len(errors)
         for number in [g for g in self._generations if not self._still_open(g)]:
             self._close(number)
         return arrivals

@@ -16,14 +16,21 @@ BOX = spaces.Box(np.array([0.0, -2.0]), np.array([1.0, 3.0]), dtype=np.float64)
 outputs = npst.arrays(np.float64, 2, elements=st.floats(-1e300, 1e300))
 
 
-@given(outputs, st.floats(1e-3, 1e3))
-def test_squashed_actions_lie_inside_the_bounds(x: np.ndarray, gain: float) -> None:
-    assert BOX.contains(heads.make(config.Squashed(gain=gain), BOX)(x))
+@given(outputs, st.floats(1e-3, 1e3), st.floats(-10, 10), st.floats(0, 0.9))
+def test_squashed_actions_lie_inside_the_bounds_and_above_the_floor(
+    x: np.ndarray, gain: float, bias: float, floor: float
+) -> None:
+    action = heads.make(config.Squashed(gain=gain, bias=bias, floor=floor), BOX)(x)
+    assert BOX.contains(action)
+    assert np.all(action >= BOX.low + floor * (BOX.high - BOX.low))
 
 
 def test_squashing_is_the_sigmoid() -> None:
-    action = heads.make(config.Squashed(gain=2.0), BOX)(np.array([0.7, -0.3]))
-    np.testing.assert_allclose(action, [1 / (1 + np.exp(-1.4)), -2 + 5 / (1 + np.exp(0.6))])
+    head = heads.make(config.Squashed(gain=2.0, bias=-0.1, floor=0.2), BOX)
+    z = 2.0 * (np.array([0.7, -0.3]) - 0.1)
+    np.testing.assert_allclose(
+        head(np.array([0.7, -0.3])), [0.2, -1.0] + np.array([0.8, 4.0]) / (1 + np.exp(-z))
+    )
 
 
 def test_unbounded_actions_pass_through() -> None:

