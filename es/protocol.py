@@ -137,8 +137,8 @@ class Result(Message, frozen=True):
     outcomes: tuple[Outcome, ...]
     process: str
     """Which rollout process computed it."""
-    wall_seconds: float
-    """That process's wall time since its previous result, waiting included."""
+    process_seconds: float
+    """How long that took there, wall time."""
 
 
 class WorkerReport(Message, frozen=True):

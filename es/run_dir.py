@@ -77,6 +77,10 @@ class GenerationRecord(Struct, frozen=True, kw_only=True):
     """Environment steps per second of wall time, all workers together."""
     workers: int
     """Rollout processes that contributed."""
+    simulator_seconds: float
+    """Time inside the environment, all processes together."""
+    process_seconds: float
+    """Time from receiving a task to answering it, all processes together."""
     simulator_share: float
     """Share of those processes' wall time spent inside the environment, waiting for tasks included."""
     duplicates: int

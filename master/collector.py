@@ -22,7 +22,7 @@ class Arrival(NamedTuple):
     kind: Kind
     outcome: Outcome
     process: str
-    wall_seconds: float
+    process_seconds: float
     """Of the whole result, on its first outcome; 0 on the others."""
 
 
@@ -121,8 +121,8 @@ class Collector:
                 arrivals.extend(self._accept(result))
             except ProtocolError as error:
                 errors.append(error)
-        for error in errors:
-            log.warning("skipped a result: %s", error)
+        for reason in errors:
+            log.warning("skipped a result: %s", reason)
         self._rejected_here += len(errors)
         for number in [g for g in self._generations if not self._still_open(g)]:
             self._close(number)
@@ -188,8 +188,8 @@ class Collector:
                 self.duplicates += 1
                 continue
             missing.discard(outcome.index)
-            wall = 0.0 if arrivals else result.wall_seconds
-            arrivals.append(Arrival(result.generation, result.kind, outcome, result.process, wall))
+            seconds = 0.0 if arrivals else result.process_seconds
+            arrivals.append(Arrival(result.generation, result.kind, outcome, result.process, seconds))
         return arrivals
 
     def _still_open(self, number: int) -> bool:

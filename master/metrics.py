@@ -74,6 +74,8 @@ def generation_record(
         steps_total=steps_before + steps,
         steps_per_second=steps / seconds,
         workers=len(processes),
+        simulator_seconds=simulated,
+        process_seconds=sum(arrival.process_seconds for arrival in arrivals),
         simulator_share=min(1.0, simulated / (seconds * len(processes))),
         duplicates=duplicates,
         rejected=rejected,

@@ -54,7 +54,7 @@ messages = st.one_of(
         kind=kinds,
         outcomes=st.lists(st.builds(Outcome, counts, st.lists(episodes).map(tuple)), max_size=3).map(tuple),
         process=st.text(),
-        wall_seconds=numbers,
+        process_seconds=numbers,
     ),
 )
 

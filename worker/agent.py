@@ -278,7 +278,7 @@ class _Shift:
             kind=lease.task.kind,
             outcomes=answer.outcomes,
             process=f"{self._worker}/{slot}",
-            wall_seconds=answer.wall_seconds,
+            process_seconds=answer.process_seconds,
         )
         self._patiently(lambda: self._client.complete(lease, result))
         with self._lock:

@@ -38,7 +38,8 @@ class Answer(Struct, frozen=True, array_like=True):
     outcomes: tuple[protocol.Outcome, ...] = ()
     error: str = ""
     """Why this process cannot work at all; it exits after saying so."""
-    wall_seconds: float = 0.0
+    process_seconds: float = 0.0
+    """Wall time from receiving the task to answering."""
 
 
 def main(pipe: Connection, experiment_json: bytes) -> None:
@@ -53,20 +54,19 @@ def main(pipe: Connection, experiment_json: bytes) -> None:
         return
     pipe.send_bytes(encoder.encode(Answer()))
     decoder = msgspec.msgpack.Decoder(Work)
-    previous = time.perf_counter()
     while True:
         try:
             work = decoder.decode(pipe.recv_bytes())
         except EOFError:
             return
+        began = time.perf_counter()
         try:
             outcomes = tuple(worker.evaluate(work))
         except ProtocolError as error:
             pipe.send_bytes(encoder.encode(Answer(error=str(error))))
             return
-        now = time.perf_counter()
-        pipe.send_bytes(encoder.encode(Answer(outcomes, wall_seconds=now - previous)))
-        previous = now
+        answer = Answer(outcomes, process_seconds=time.perf_counter() - began)
+        pipe.send_bytes(encoder.encode(answer))
 
 
 def _exit_with_parent() -> None:
