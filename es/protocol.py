@@ -357,7 +357,9 @@ class MasterClient(_Client):
                 pipe.expire(self._key(name), KEY_TTL)
             for name in ("results", "workers", "rejected"):
                 pipe.expire(self._key(name), KEY_TTL)
-            pipe.set(CURRENT_RUN, self._run_id, ex=KEY_TTL)
+            # Unless another run was announced since: workers without a preference serve the latest.
+            pipe.set(CURRENT_RUN, self._run_id, nx=True)
+            pipe.expire(CURRENT_RUN, KEY_TTL)
             return all(pipe.execute()[: len(needed)])
 
     @_translated
@@ -396,8 +398,9 @@ class MasterClient(_Client):
             pipe.delete(self._key("tasks"), self._key("results"))
             for name in ("workers", "rejected"):
                 pipe.expire(self._key(name), FINISHED_TTL)
-            pipe.delete(CURRENT_RUN)
             pipe.execute()
+        if self._redis.get(CURRENT_RUN) == self._run_id.encode():
+            self._redis.delete(CURRENT_RUN)
 
 
 class WorkerClient(_Client):

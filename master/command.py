@@ -20,7 +20,7 @@ from es.errors import UsageError
 from es.protocol import Announcement, MasterClient
 from es.redis_server import RedisServer
 from es.run_dir import RunDir
-from master import loop
+from master import loop, update
 from master.collector import Collector
 from master.local import LocalWorker
 from master.progress import TerminalObserver
@@ -132,7 +132,7 @@ def resume(
     processes = _processes(workers, redis_url)
     with found.lock():
         state = found.latest_readable()
-        if loop.budget_spent(experiment, state, 0.0) and found.info().finished:
+        if update.budget_spent(experiment, state, 0.0) and found.info().finished:
             raise UsageError(
                 f"{found.name} finished after {state.generation} generations; extend it with --generations"
             )
@@ -154,7 +154,7 @@ def _load(
 def _create(
     experiment: config.Experiment, runs_dir: Path, name: str | None
 ) -> tuple[RunDir, config.Experiment, MasterState]:
-    state = loop.initial_state(experiment, loop.build_policy(experiment))
+    state = update.initial_state(experiment, update.build_policy(experiment))
     return RunDir.create(runs_dir, experiment, name, version("opensim-es")), experiment, state
 
 
@@ -221,10 +221,14 @@ def _train_with_fleet(
             supervisors.append(stack.enter_context(local).check)
         observer = stack.enter_context(TerminalObserver(console, experiment.budget.generations))
         console.print(
-            f"run {run.name} ({announcement.run_id}): {state.search.theta.size} parameters, "
+            f"{run.name}: {state.search.theta.size} parameters, "
             f"{experiment.population.size} episodes per generation",
             highlight=False,
         )
+        if not processes:
+            console.print(
+                f"waiting for workers: es worker --run {announcement.run_id} --redis ...", highlight=False
+            )
         collector = Collector(
             client,
             announcement,

@@ -61,9 +61,9 @@ class LocalWorker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Let it leave: by itself after a finished run, told to after an interrupted one."""
+        """Let it leave by itself after a finished run; end it after an interrupted one."""
         if error is not None:
-            self._process.kill() if isinstance(error, WorkersLostError) else self._process.terminate()
+            self._process.kill()  # its unfinished tasks are repeated anyway
         try:
             self._process.wait(timeout=STOP_SECONDS)
         except subprocess.TimeoutExpired:

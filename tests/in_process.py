@@ -3,23 +3,23 @@
 from es import config
 from es.checkpoint import MasterState
 from es.protocol import Task
-from master import loop
+from master import update
 from worker.process import Evaluator, Work
 
 
 def train(experiment: config.Experiment) -> MasterState:
     evaluator = Evaluator(experiment)
-    state = loop.initial_state(experiment, loop.build_policy(experiment))
-    while not loop.budget_spent(experiment, state, elapsed=0.0):
-        message = loop.message("run", experiment, state)
+    state = update.initial_state(experiment, update.build_policy(experiment))
+    while not update.budget_spent(experiment, state, elapsed=0.0):
+        message = update.message("run", experiment, state)
         pairs = tuple(range(experiment.population.size // 2))
         task = Task("run", message.generation, "train", pairs)
-        state, _ = loop.advance(experiment, state, list(evaluator.evaluate(Work(task, message))))
+        state, _ = update.advance(experiment, state, list(evaluator.evaluate(Work(task, message))))
     return state
 
 
 def evaluation_returns(experiment: config.Experiment, state: MasterState) -> list[float]:
-    message = loop.message("run", experiment, state)
+    message = update.message("run", experiment, state)
     task = Task("run", message.generation, "evaluate", tuple(range(experiment.evaluation.episodes)))
     outcomes = Evaluator(experiment).evaluate(Work(task, message))
     return [outcome.episodes[0].return_ for outcome in outcomes]

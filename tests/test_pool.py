@@ -10,14 +10,14 @@ import pytest
 
 from es import config
 from es.protocol import Task
-from master import loop
+from master import update
 from tests import in_process
 from worker.pool import CannotStartError, Limits, ProcessLostError, RolloutProcess
 from worker.process import Evaluator, Work
 
 EXPERIMENT = config.load("lqr")
-STATE = loop.initial_state(EXPERIMENT, loop.build_policy(EXPERIMENT))
-MESSAGE = loop.message("run", EXPERIMENT, STATE)
+STATE = update.initial_state(EXPERIMENT, update.build_policy(EXPERIMENT))
+MESSAGE = update.message("run", EXPERIMENT, STATE)
 WORK = Work(Task("run", 1, "train", (0, 1)), MESSAGE)
 
 
@@ -83,7 +83,7 @@ def test_a_frozen_process_counts_as_hung() -> None:
 
 def test_limits_wear_a_process_out(process: RolloutProcess) -> None:
     assert not process.worn_out
-    with start(tasks=1) as other:
+    with start(episodes=4) as other:
         assert not other.worn_out
         other.run(WORK)
         assert other.worn_out

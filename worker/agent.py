@@ -103,8 +103,6 @@ def serve(client: WorkerClient, worker: str, settings: Settings, stop: threading
         served = True
         completed += _Shift(client, worker, settings, announcement, stop).work()
         log.info("left run %s", announcement.run_id)
-        if settings.run_id:
-            break
     return completed
 
 
@@ -119,7 +117,7 @@ def _wait_for_run(client: WorkerClient, settings: Settings, stop: threading.Even
             raise JoinRefusedError(f"the run is from another version: {error}") from error
         if announcement is not None and not announcement.finished:
             return announcement
-        if time.monotonic() > deadline:
+        if (announcement is not None and settings.run_id) or time.monotonic() > deadline:
             return None
         stop.wait(0.2)
     return None
@@ -211,8 +209,9 @@ class _Shift:
         except EsError as error:
             self._fail(error)
         else:
-            # No announcement: Redis was restarted, and the master will announce the run again.
-            if announcement is not None and announcement.finished:
+            # None: Redis was restarted, and the master will announce the run again. Another one: it is over,
+            # or a master with other settings has resumed it, and we have to join anew.
+            if announcement not in (None, self._announcement):
                 self._over.set()
 
     def _fail(self, error: Exception) -> None:
@@ -253,10 +252,13 @@ class _Shift:
             idle_since = time.monotonic()
 
     def _run_lives(self, idle_since: float) -> bool:
-        """Whether there may be more to do: a master that is away has ``wait_seconds`` to come back."""
-        announcement = self._patiently(lambda: self._client.find_run(self._run_id))
+        """Whether there may be more to do here: not if the run is over, or another one wants us now.
+
+        A master that is away has ``wait_seconds`` to come back.
+        """
+        announcement = self._patiently(lambda: self._client.find_run(self._settings.run_id))
         if announcement is not None:
-            return not announcement.finished
+            return announcement == self._announcement
         self._stop.wait(0.1)  # without a stream to block on, fetching returns at once
         return time.monotonic() - idle_since < self._settings.wait_seconds
 

@@ -40,20 +40,26 @@ log = logging.getLogger("es.worker")
 )
 @click.option(
     "--max-memory-mb",
+    envvar="ES_MAX_MEMORY_MB",
+    show_envvar=True,
     type=click.FloatRange(50),
     default=2000.0,
     show_default=True,
     help="Replace a rollout process whose resident memory exceeds this.",
 )
 @click.option(
-    "--max-tasks",
+    "--max-episodes",
+    envvar="ES_MAX_EPISODES",
+    show_envvar=True,
     type=click.IntRange(0),
     default=0,
     show_default=True,
-    help="Replace a rollout process after so many tasks; 0 means never.",
+    help="Replace a rollout process after so many episodes; 0 means never.",
 )
 @click.option(
     "--task-timeout",
+    envvar="ES_TASK_TIMEOUT",
+    show_envvar=True,
     type=click.FloatRange(1),
     default=900.0,
     show_default=True,
@@ -67,7 +73,7 @@ def worker(
     wait: float,
     drain: float,
     max_memory_mb: float,
-    max_tasks: int,
+    max_episodes: int,
     task_timeout: float,
     lifeline: bool,
 ) -> None:
@@ -97,7 +103,7 @@ def worker(
         run_id=run_id,
         wait_seconds=wait,
         drain_seconds=drain,
-        limits=Limits(memory_mb=max_memory_mb, tasks=max_tasks, task_seconds=task_timeout),
+        limits=Limits(memory_mb=max_memory_mb, episodes=max_episodes, task_seconds=task_timeout),
     )
     completed = serve(client, name, settings, stop)
     log.info("%d tasks completed", completed)

@@ -31,8 +31,8 @@ class Limits(Struct, frozen=True, kw_only=True):
 
     memory_mb: float = 2000.0
     """Resident memory; OpenSim processes are known to leak."""
-    tasks: int = 0
-    """Tasks after which a fresh process takes over; 0 means never."""
+    episodes: int = 0
+    """Episodes after which a fresh process takes over, at the end of a task; 0 means never."""
     task_seconds: float = 900.0
     """A task that takes longer counts as hung."""
 
@@ -73,7 +73,7 @@ class RolloutProcess:
         self._process.start()
         child.close()
         self._generation = -1
-        self._tasks = 0
+        self._episodes = 0
         error = self._receive().error
         if error:
             self.close()
@@ -104,7 +104,7 @@ class RolloutProcess:
     def worn_out(self) -> bool:
         """Whether it has reached a limit and should be replaced before its next task."""
         limits = self._limits
-        return self.memory_mb > limits.memory_mb or 0 < limits.tasks <= self._tasks
+        return self.memory_mb > limits.memory_mb or 0 < limits.episodes <= self._episodes
 
     def needs(self, generation: int) -> bool:
         """Whether it lacks this generation's parameters."""
@@ -122,11 +122,11 @@ class RolloutProcess:
         except OSError:
             self._raise_death()
         self._generation = work.task.generation
-        self._tasks += 1
         answer = self._receive()
         if answer.error:
             self.close()
             raise CannotStartError(answer.error)
+        self._episodes += sum(len(outcome.episodes) for outcome in answer.outcomes)
         return answer
 
     def _receive(self) -> Answer:

@@ -10,13 +10,13 @@ from es import checkpoint, config, noise
 from es.checkpoint import MasterState
 from es.errors import ExperimentError
 from es.protocol import Episode, Outcome, Statistics, pack
-from master import loop
+from master import update
 
 EXPERIMENT = config.load("lqr", ["population.size=4", "population.pairs_per_task=1"])
 
 
 def initial(experiment: config.Experiment = EXPERIMENT) -> MasterState:
-    return loop.initial_state(experiment, loop.build_policy(experiment))
+    return update.initial_state(experiment, update.build_policy(experiment))
 
 
 def episode(return_: float, *, length: int = 10, failed: bool = False, seen: float | None = None) -> Episode:
@@ -31,7 +31,7 @@ def outcomes(*pairs: tuple[Episode, Episode]) -> list[Outcome]:
 def test_the_better_sign_pulls() -> None:
     state = initial()
     better, worse = outcomes((episode(1.0), episode(0.0)), (episode(0.5), episode(0.5)))
-    new, _ = loop.advance(EXPERIMENT, state, [better, worse])
+    new, _ = update.advance(EXPERIMENT, state, [better, worse])
     direction = noise.perturbation(EXPERIMENT.seed, 1, 0, 3)
     np.testing.assert_array_equal(np.sign(new.search.theta - state.search.theta), np.sign(direction))
     assert (new.generation, new.episodes, new.steps) == (1, 4, 40)
@@ -40,13 +40,13 @@ def test_the_better_sign_pulls() -> None:
 def test_failed_episodes_rank_worst_whatever_their_return() -> None:
     lucky = outcomes((episode(1e9, failed=True), episode(0.0)), (episode(1.0), episode(1.0)))
     unlucky = outcomes((episode(-1e9), episode(0.0)), (episode(1.0), episode(1.0)))
-    a, b = (loop.advance(EXPERIMENT, initial(), each)[0] for each in (lucky, unlucky))
+    a, b = (update.advance(EXPERIMENT, initial(), each)[0] for each in (lucky, unlucky))
     np.testing.assert_array_equal(a.search.theta, b.search.theta)
 
 
 def test_statistics_accumulate() -> None:
     pairs = outcomes((episode(0, seen=1.0), episode(0)), (episode(0), episode(0, seen=3.0)))
-    state, _ = loop.advance(EXPERIMENT, initial(), pairs)
+    state, _ = update.advance(EXPERIMENT, initial(), pairs)
     assert state.statistics.n == 2
     np.testing.assert_allclose(state.statistics.mean, 2.0)
     np.testing.assert_allclose(state.statistics.std(0.0), 1.0)
@@ -54,10 +54,10 @@ def test_statistics_accumulate() -> None:
 
 def test_the_cap_rises_when_enough_episodes_reach_it() -> None:
     rule = config.EpisodeCap(start=10, threshold=0.5, factor=1.5, maximum=20)
-    assert loop.next_cap(rule, 10, [10, 10, 3, 3]) == 15
-    assert loop.next_cap(rule, 10, [10, 9, 3, 3]) == 10
-    assert loop.next_cap(rule, 15, [15, 15]) == 20
-    assert loop.next_cap(None, None, [15, 15]) is None
+    assert update.next_cap(rule, 10, [10, 10, 3, 3]) == 15
+    assert update.next_cap(rule, 10, [10, 9, 3, 3]) == 10
+    assert update.next_cap(rule, 15, [15, 15]) == 20
+    assert update.next_cap(None, None, [15, 15]) is None
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_the_cap_rises_when_enough_episodes_reach_it() -> None:
 def test_the_first_limit_reached_ends_training(budget: dict[str, float], spent: bool) -> None:
     experiment = msgspec.structs.replace(EXPERIMENT, budget=msgspec.convert(budget, config.Budget))
     state = initial()._replace(generation=5, episodes=100, steps=12345)
-    assert loop.budget_spent(experiment, state, elapsed=3600.0) is spent
+    assert update.budget_spent(experiment, state, elapsed=3600.0) is spent
 
 
 def test_a_warm_start_takes_over_centre_and_statistics(tmp_path: Path) -> None:
@@ -85,15 +85,15 @@ def test_a_warm_start_takes_over_centre_and_statistics(tmp_path: Path) -> None:
         "lqr", ["policy.kind=mlp", "policy.hidden=[4]", "observation_normalization.enabled=true"]
     )
     pairs = outcomes((episode(1, seen=1.0), episode(0)), (episode(0), episode(0, seen=3.0)))
-    trained, _ = loop.advance(small, initial(small), pairs)
+    trained, _ = update.advance(small, initial(small), pairs)
     checkpoint.save(tmp_path / "small.npz", small, trained)
     override = f"warm_start.checkpoint={tmp_path / 'small.npz'}"
     large = config.load("lqr", ["policy.kind=mlp", "policy.hidden=[8]", override])
     warm = initial(large)
     assert warm.statistics.n == 2
     x = np.array([0.4, -1.0])
-    before = loop.build_policy(small).bind(trained.search.theta)(x)
-    np.testing.assert_allclose(loop.build_policy(large).bind(warm.search.theta)(x), before)
+    before = update.build_policy(small).bind(trained.search.theta)(x)
+    np.testing.assert_allclose(update.build_policy(large).bind(warm.search.theta)(x), before)
     narrow = config.load("lqr", ["policy.kind=mlp", "policy.hidden=[2]", override])
     with pytest.raises(ExperimentError, match="nowhere wider"):
         initial(narrow)

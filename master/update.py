@@ -1,0 +1,137 @@
+"""The master's arithmetic: from state and outcomes to the next state. Nothing here waits, reads or writes."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from es import checkpoint, config, noise, protocol
+from es.checkpoint import MasterState
+from es.envs import registry as envs
+from es.obs_norm import ObservationStatistics
+from es.policies import registry as policies
+from es.policies.mlp import MLP
+from es.protocol import Generation, Outcome, Statistics
+from es.strategies import openai_es
+
+
+def build_policy(experiment: config.Experiment) -> MLP:
+    """The policy that the workers run.
+
+    Raises:
+        ExperimentError: the environment cannot be built, or the policy does not fit it.
+    """
+    env = envs.make(experiment.environment)
+    try:
+        return policies.make(experiment.policy, env)
+    finally:
+        env.close()
+
+
+def initial_state(experiment: config.Experiment, policy: MLP) -> MasterState:
+    """Random parameters, or those of the warm start.
+
+    Raises:
+        ExperimentError: the warm start's network does not fit.
+        RunDirectoryError: its checkpoint cannot be read.
+    """
+    rng = noise.generator(noise.Stream.INITIAL_PARAMETERS, experiment.seed)
+    statistics = ObservationStatistics.empty(policy.sizes[0])
+    if experiment.warm_start:
+        _, source = checkpoint.load(Path(experiment.warm_start.checkpoint))
+        theta = policy.widen(source.search.theta, source.layer_sizes, rng)
+        if source.layer_sizes[0] == policy.sizes[0]:
+            statistics = source.statistics
+    else:
+        theta = policy.initial(rng)
+    cap = experiment.episode_cap
+    return MasterState(
+        generation=0,
+        search=openai_es.init(experiment.strategy, theta),
+        statistics=statistics,
+        episode_cap=cap.start if cap else None,
+        episodes=0,
+        steps=0,
+        layer_sizes=policy.sizes,
+    )
+
+
+def budget_spent(experiment: config.Experiment, state: MasterState, elapsed: float) -> bool:
+    """Whether another generation would exceed the budget, ``elapsed`` seconds into the run."""
+    budget = experiment.budget
+    return (
+        (budget.generations is not None and state.generation >= budget.generations)
+        or (budget.episodes is not None and state.episodes + experiment.population.size > budget.episodes)
+        or (budget.steps is not None and state.steps >= budget.steps)
+        or (budget.hours is not None and elapsed >= 3600 * budget.hours)
+    )
+
+
+def message(run_id: str, experiment: config.Experiment, state: MasterState) -> Generation:
+    """What the workers need to know to run the generation after ``state``."""
+    centre, scale = openai_es.ask(experiment.strategy, state.search)
+    normalization, statistics = experiment.observation_normalization, state.statistics
+    normalize = normalization.enabled and statistics.n > 0
+    return Generation(
+        run_id=run_id,
+        generation=state.generation + 1,
+        centre=protocol.pack(centre),
+        scale=protocol.pack(scale),
+        observation_mean=protocol.pack(statistics.mean) if normalize else b"",
+        observation_std=protocol.pack(statistics.std(normalization.std_floor)) if normalize else b"",
+        episode_cap=state.episode_cap,
+    )
+
+
+def advance(
+    experiment: config.Experiment, state: MasterState, outcomes: Sequence[Outcome]
+) -> tuple[MasterState, openai_es.Update]:
+    """The state after a generation.
+
+    Args:
+        experiment: its settings.
+        state: the state before.
+        outcomes: of all pairs, in order of index: floating-point sums depend on the order of their terms.
+    """
+    pairs = [outcome.episodes for outcome in outcomes]
+    episodes = [episode for pair in pairs for episode in pair]
+    nan = float("nan")
+    returns = np.array([[nan if e.failed else e.return_ for e in pair] for pair in pairs])
+    sign_returns = np.array([[nan if e.failed else e.sign_return for e in pair] for pair in pairs])
+    number, dim = state.generation + 1, state.search.theta.size
+    search, update = openai_es.tell(
+        experiment.strategy,
+        state.search,
+        returns,
+        sign_returns,
+        lambda pair: noise.perturbation(experiment.seed, number, pair, dim),
+    )
+    statistics = state.statistics
+    for episode in episodes:
+        if episode.statistics:
+            statistics = statistics.merge(_from_message(episode.statistics, statistics.mean.size))
+    new_state = MasterState(
+        generation=number,
+        search=search,
+        statistics=statistics,
+        episode_cap=next_cap(experiment.episode_cap, state.episode_cap, [e.length for e in episodes]),
+        episodes=state.episodes + len(episodes),
+        steps=state.steps + sum(episode.length for episode in episodes),
+        layer_sizes=state.layer_sizes,
+    )
+    return new_state, update
+
+
+def next_cap(rule: config.EpisodeCap | None, cap: int | None, lengths: Sequence[int]) -> int | None:
+    """The episode cap for the next generation (Salimans et al. 2017, section 4.1)."""
+    if rule is None or cap is None:
+        return None
+    reached = sum(length >= cap for length in lengths) / len(lengths)
+    return min(math.ceil(cap * rule.factor), rule.maximum) if reached >= rule.threshold else cap
+
+
+def _from_message(statistics: Statistics, size: int) -> ObservationStatistics:
+    return ObservationStatistics(
+        statistics.n, protocol.unpack(statistics.mean, size), protocol.unpack(statistics.m2, size)
+    )
