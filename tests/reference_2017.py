@@ -8,7 +8,7 @@ import numpy as np
 import opensim
 
 from es.envs.course import Course, next_obstacle
-from es.envs.opensim_physics import _silence_log, model_path
+from es.envs.opensim_physics import model_path, silence_log
 
 RADIUS = 0.1
 
@@ -17,7 +17,7 @@ class Reference2017:
     """Observations of the 2017 environment, step by step, without its random draws and rewards."""
 
     def __init__(self, max_obstacles: int, accuracy: float = 1e-3) -> None:
-        _silence_log()
+        silence_log()
         self.accuracy = accuracy
         self.model = model = opensim.Model(str(model_path()))
         self.joints = [self._add_obstacle(i) for i in range(max_obstacles)]

@@ -206,6 +206,7 @@ def test_bad_reset_options_are_refused(make, options):
     ("option", "value"),
     [
         ("difficulty", 3),
+        ("difficulty", 1.5),
         ("max_obstacles", -1),
         ("max_obstacles", 21),
         ("max_steps", 0),

@@ -1,14 +1,19 @@
 import subprocess
 import sys
 
+import gymnasium
 import numpy as np
 import pytest
+from gymnasium.utils.env_checker import check_env
 
 from es.envs import opensim_physics
+from es.envs.course import Course
 from es.envs.learning_to_run import LearningToRun
 from es.envs.opensim_physics import OpenSimPhysics
 from es.errors import SimulationError, UsageError
+from tests.benchmarks.memory import growth
 from tests.golden_trajectories import COMPARABLE, ROOT, SHARED, load
+from tests.reference_2017 import Reference2017
 
 POSITIONS = [*range(3), *range(6, 12), 18, 19, *range(22, 36)]
 RATES = [3, 4, 5, *range(12, 18), 20, 21]
@@ -69,6 +74,40 @@ def test_all_recordings_are_at_hand():
     assert len(COMPARABLE) >= 20
 
 
+# Both models integrated a hundred times more tightly than in 2017, so that what differs is the model itself.
+@pytest.mark.parametrize(
+    ("name", "steps", "position", "rate"),
+    [("contact_literal_r0.15", 40, 6e-4, 1e-2), ("d0_o3_s04_sin", 20, 5e-5, 2e-3)],
+)
+def test_the_lean_model_moves_as_the_one_built_like_2017(name, steps, position, rate):
+    golden = load(name)
+    course = Course(golden["obstacles"].reshape(-1, 3), FULL_STRENGTH)
+    count = int(golden["max_obstacles"])
+    reference = Reference2017(count, accuracy=1e-5)
+    lean = LearningToRun(difficulty=int(golden["difficulty"]), max_obstacles=count, accuracy=1e-5)
+    expected = [reference.reset(course)]
+    observed = [lean.reset(options={"obstacles": course.obstacles, "strengths": [1, 1]})[0]]
+    for action in golden["actions"][:steps]:
+        expected.append(reference.step(action))
+        observed.append(lean.step(action)[0])
+    difference = np.abs(np.array(observed) - np.array(expected))
+    assert difference[:, POSITIONS].max() <= position
+    assert difference[:, RATES].max() <= rate
+    assert difference[:, 38].max() <= position
+    assert not difference[:, DRAWN].any()
+
+
+def test_the_fast_integrator_stays_close_to_the_recorded_motion():
+    golden, observations, _, _ = run_like("d2_o3_s03_uniform", integrator="see2")
+    assert abs(len(observations) - len(golden["obs"])) <= 3
+    assert np.abs(observations[:100] - golden["obs"][:100])[:, POSITIONS].max() <= 0.05
+
+
+@pytest.mark.filterwarnings("ignore:.*Box observation space m.*imum value:UserWarning")
+def test_gymnasium_accepts_the_environment_on_opensim():
+    check_env(gymnasium.make("es/LearningToRun-v0").unwrapped)
+
+
 def run(physics, seed, obstacles, steps=8):
     """Kinematics of a short random episode."""
     random = np.random.default_rng(seed)
@@ -90,6 +129,18 @@ def test_an_episode_depends_on_nothing_before_it(integrator):
     run(used, 2, NO_OBSTACLES, steps=3)
     run(used, 3, STEPPING_STONE + np.array([0.05, 0.01, 0.1]), steps=3)
     np.testing.assert_array_equal(run(used, 1, STEPPING_STONE), fresh)
+
+
+def test_two_runners_in_one_process_do_not_disturb_each_other():
+    alone = run(OpenSimPhysics(), 1, NO_OBSTACLES, steps=4)[-1]
+    first, second = OpenSimPhysics(), OpenSimPhysics()
+    random = np.random.default_rng(1)
+    first.reset(NO_OBSTACLES, random.uniform(0.5, 1, 18))
+    second.reset(STEPPING_STONE, FULL_STRENGTH)
+    for _ in range(4):
+        first.step(random.uniform(0, 1, 18))
+        second.step(FULL_STRENGTH)
+    np.testing.assert_array_equal(first.kinematics(), alone)
 
 
 def test_another_process_computes_the_same_bits():
@@ -139,6 +190,12 @@ def test_physics_works_again_after_a_failure():
     np.testing.assert_array_equal(
         run(physics, 1, STEPPING_STONE, 2), run(OpenSimPhysics(), 1, STEPPING_STONE, 2)
     )
+
+
+def test_resets_and_steps_do_not_leak():
+    # The bound is 20 MB for 200 resets; tests.benchmarks.memory measures those, with 20,000 steps.
+    env = LearningToRun(max_obstacles=10, integrator="see2")
+    assert growth(env, resets=40, steps=3) < 4e6
 
 
 def test_kinematics_are_a_copy():

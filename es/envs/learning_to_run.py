@@ -1,4 +1,24 @@
-"""Learning to Run (NIPS 2017) as a Gymnasium environment."""
+"""Learning to Run (NIPS 2017) as a Gymnasium environment.
+
+Kept from osim-rl 1.5, because policies and scores depend on it:
+
+- The runner starts with its feet 3 to 4 cm inside the soft ground and its muscles not in equilibrium.
+- Every obstacle is a solid sphere of radius 0.1 m, whatever radius is observed, and spheres without an
+  obstacle lie just below the start, within reach of the toes (``course="intended"`` has neither).
+- The "left psoas" strength is that of the left gluteus maximus.
+- Obstacles weigh 0.1 g each and count in the observed centre of mass; here that is added in closed form.
+- The draws of a course depend on ``max_obstacles``; a seed with 3 obstacles and with 10 shares no strengths.
+
+Not kept:
+
+- Reward -500 after an integrator failure. It would drown every other return of a population, for an
+  accident; a failed step earns 0 and ``info`` carries the flag.
+- Courses from NumPy's global stream; each environment has its own, with the same numbers for the same seed.
+- Locked joints under the obstacles, which only influenced the integrator's choice of steps.
+- Body positions that were sometimes out of date (a stale cache; the motion itself was right).
+- First observations from before the course was set up (osim-rl until 1.4.1; 1.5 had mended it).
+- Differences of the 82 values across the start of an episode (`RelativeObservation` can repeat them).
+"""
 
 from typing import Any
 
@@ -39,9 +59,9 @@ class LearningToRun(gymnasium.Env[Array, Array]):
     ``max_steps``. A failed step is not counted: it repeats the last observation, gives reward 0 and sets
     ``info["failed"]``. (2017 gave -500 there, for an accident of the integrator the policy cannot see.)
 
-    **Info** of every step: ``metres``, the pelvis x, which starts at 0; ``score``, the sum of original
-    rewards so far, by which the 2017 challenge ranked; ``reward_original`` and ``reward_shaped`` of this
-    step; ``fell``; ``failed``. After a failure also ``failure``, the reason.
+    **Info** of every step: ``metres``, the pelvis x, which starts at 0 (the only entry of a reset's info);
+    ``score``, the sum of original rewards so far, by which the 2017 challenge ranked; ``reward_original`` and
+    ``reward_shaped`` of this step; ``fell``; ``failed``. After a failure also ``failure``, the reason.
 
     **reset(seed=s)** draws the course and the muscle strengths of 2017's ``reset(seed=s)``; without a seed
     the environment's own stream continues. ``options`` replace what was drawn: ``obstacles``, rows of x, y,
@@ -215,6 +235,7 @@ def _check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
 
 
 def _check_range(name: str, value: int, low: int, high: int | None) -> None:
-    if value < low or (high is not None and value > high):
+    whole = isinstance(value, int | np.integer)
+    if not whole or value < low or (high is not None and value > high):
         bounds = f"at least {low}" if high is None else f"from {low} to {high}"
-        raise UsageError(f"{name} must be {bounds}, got {value!r}")
+        raise UsageError(f"{name} must be a whole number, {bounds}, got {value!r}")
