@@ -37,6 +37,9 @@ def test_the_best_feedback_reaches_the_analytic_optimum_and_no_other_does(seed: 
     assert play(K * 0.8, seed)[1] < best
 
 
+@pytest.mark.filterwarnings(
+    "ignore:.*Box:UserWarning"
+)  # the checker dislikes unbounded actions, which are the task
 def test_it_is_a_gymnasium_environment() -> None:
     check_env(gymnasium.make("es/LQR-v0").unwrapped, skip_render_check=True)
 

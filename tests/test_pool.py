@@ -74,11 +74,15 @@ def test_a_death_is_noticed_and_its_cause_judged(sent: signal.Signals, guilty: b
     assert lost.value.guilty is guilty
 
 
-def test_a_frozen_process_counts_as_hung() -> None:
-    with start(task_seconds=1.0) as process:
+def run_frozen(**limits: float) -> None:
+    with start(**limits) as process:
         os.kill(process.pid, signal.SIGSTOP)
-        with pytest.raises(ProcessLostError, match="hung for 1 s"):
-            process.run(WORK)
+        process.run(WORK)
+
+
+def test_a_frozen_process_counts_as_hung() -> None:
+    with pytest.raises(ProcessLostError, match="hung for 1 s"):
+        run_frozen(task_seconds=1.0)
 
 
 def test_limits_wear_a_process_out(process: RolloutProcess) -> None:
@@ -91,7 +95,7 @@ def test_limits_wear_a_process_out(process: RolloutProcess) -> None:
 
 def test_a_process_that_grows_too_large_is_ended() -> None:
     with pytest.raises(ProcessLostError, match=r"grew to \d+ MB \(limit 1\)"):
-        start(memory_mb=1.0)
+        run_frozen(memory_mb=1.0)
 
 
 def test_an_experiment_that_cannot_run_here_says_so() -> None:
