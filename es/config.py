@@ -194,6 +194,8 @@ class Evaluation(_Section, frozen=True, kw_only=True):
     """Episodes per evaluation."""
     seed: Annotated[int, Meta(ge=0, lt=2**31)] = 1_000_000
     """Episode i is reset with seed + i, the same in each evaluation, so that they can be compared."""
+    arguments: dict[str, Any] = {}
+    """Environment arguments that differ from training, e.g. the reference physics, in `es evaluate` too."""
 
 
 class Checkpoint(_Section, frozen=True, kw_only=True):
@@ -247,6 +249,13 @@ class Experiment(_Section, frozen=True, kw_only=True):
                 f"population.pairs_per_task = {self.population.pairs_per_task} is more than the "
                 f"{self.population.size // 2} pairs of population.size = {self.population.size}"
             )
+
+
+def evaluation_environment(experiment: Experiment) -> Environment:
+    """The environment in which scores are taken."""
+    environment = experiment.environment
+    arguments = environment.arguments | experiment.evaluation.arguments
+    return msgspec.structs.replace(environment, arguments=arguments)
 
 
 def shipped() -> dict[str, Path]:

@@ -1,7 +1,7 @@
 """The master's arithmetic: from state and outcomes to the next state. Nothing here waits, reads or writes."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from es import checkpoint, config, noise, protocol
 from es.checkpoint import MasterState
 from es.envs import registry as envs
+from es.errors import ExperimentError
 from es.obs_norm import ObservationStatistics
 from es.policies import registry as policies
 from es.policies.mlp import MLP
@@ -20,13 +21,29 @@ def build_policy(experiment: config.Experiment) -> MLP:
     """The policy that the workers run.
 
     Raises:
-        ExperimentError: the environment cannot be built, or the policy does not fit it.
+        ExperimentError: an environment cannot be built, or the policy does not fit it.
     """
-    env = envs.make(experiment.environment)
-    try:
-        return policies.make(experiment.policy, env)
-    finally:
-        env.close()
+    training, *others = _policies(experiment)
+    for other in others:
+        if other.sizes != training.sizes:
+            raise ExperimentError(
+                f"evaluation.arguments: expected observations and actions as in training, {training.sizes}, "
+                f"got {other.sizes}"
+            )
+    return training
+
+
+def _policies(experiment: config.Experiment) -> Iterator[MLP]:
+    """The policy as each of the experiment's environments sees it, training first."""
+    environments = [experiment.environment]
+    if experiment.evaluation.arguments:
+        environments.append(config.evaluation_environment(experiment))
+    for environment in environments:
+        env = envs.make(environment)
+        try:
+            yield policies.make(experiment.policy, env)
+        finally:
+            env.close()
 
 
 def initial_state(experiment: config.Experiment, policy: MLP) -> MasterState:

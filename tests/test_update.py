@@ -11,6 +11,7 @@ from es.checkpoint import MasterState
 from es.errors import ExperimentError
 from es.protocol import Episode, Outcome, Statistics, pack
 from master import update
+from tests import in_process
 
 EXPERIMENT = config.load("lqr", ["population.size=4", "population.pairs_per_task=1"])
 
@@ -78,6 +79,18 @@ def test_the_first_limit_reached_ends_training(budget: dict[str, float], spent: 
     experiment = msgspec.structs.replace(EXPERIMENT, budget=msgspec.convert(budget, config.Budget))
     state = initial()._replace(generation=5, episodes=100, steps=12345)
     assert update.budget_spent(experiment, state, elapsed=3600.0) is spent
+
+
+def test_evaluations_may_use_another_environment_of_the_same_shape() -> None:
+    experiment = config.load("lqr", ["evaluation.arguments.horizon=7"])
+    state = initial(experiment)
+    short, long = (in_process.evaluation_returns(each, state) for each in (experiment, EXPERIMENT))
+    assert short[0] > long[0]
+    cartpole = config.load("cartpole", ["environment.id=FrozenLake-v1", "evaluation.arguments.map_name=8x8"])
+    with pytest.raises(
+        ExperimentError, match=r"evaluation\.arguments: expected observations .* as in training"
+    ):
+        initial(cartpole)
 
 
 def test_a_warm_start_takes_over_centre_and_statistics(tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import TypeVar
 
-import msgspec
 from msgspec import Struct
 
 from es import noise, protocol
@@ -362,4 +361,4 @@ def _failed_outcomes(task: protocol.Task, error: str) -> tuple[protocol.Outcome,
 
 def worker_id() -> str:
     """Unique in the fleet: host, process and when it started."""
-    return f"{socket.gethostname()}-{os.getpid()}-{msgspec.json.encode(time.time_ns() % 10**9).decode()}"
+    return f"{socket.gethostname()}-{os.getpid()}-{time.time_ns() % 10**9}"

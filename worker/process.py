@@ -87,6 +87,7 @@ class Evaluator:
         self._experiment = experiment
         self._env = envs.make(experiment.environment)
         self._policy = policies.make(experiment.policy, self._env)
+        self._evaluation_env: envs.Env | None = None
         self._generation: protocol.Generation | None = None
 
     def evaluate(self, work: Work) -> Iterator[protocol.Outcome]:
@@ -147,9 +148,14 @@ class Evaluator:
     def _evaluation(
         self, policy: MLP, centre: Array, normalizer: Normalizer | None, index: int
     ) -> protocol.Episode:
+        if self._evaluation_env is None:
+            different = self._experiment.evaluation.arguments
+            self._evaluation_env = (
+                envs.make(config.evaluation_environment(self._experiment)) if different else self._env
+            )
         return _to_message(
             rollout(
-                self._env,
+                self._evaluation_env,
                 policy.bind(centre),
                 seed=self._experiment.evaluation.seed + index,
                 action_repeat=self._experiment.environment.action_repeat,

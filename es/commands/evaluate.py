@@ -77,7 +77,7 @@ def run_episodes(
 
 def run_episode(experiment: config.Experiment, state: MasterState, seed: int) -> Rollout:
     """One unperturbed episode, without an episode cap."""
-    env = envs.make(experiment.environment)
+    env = envs.make(config.evaluation_environment(experiment))
     policy = policies.make(experiment.policy, env)
     settings, statistics = experiment.observation_normalization, state.statistics
     normalize = settings.enabled and statistics.n > 0
