@@ -42,6 +42,9 @@ class ScriptedPhysics:
     def limit_torque_square_sum(self):
         return 1e8
 
+    def activations(self):
+        return np.full(18, 0.05)
+
 
 @pytest.fixture
 def make(monkeypatch):

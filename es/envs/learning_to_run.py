@@ -20,19 +20,23 @@ Not kept:
 - Differences of the 82 values across the start of an episode (`RelativeObservation` can repeat them).
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium
 import numpy as np
 from gymnasium.error import ResetNeeded
 from numpy.random import RandomState
+from numpy.typing import NDArray
 
 from es.envs.backends import make_physics
 from es.envs.course import LEFT_PSOAS, RIGHT_PSOAS, Course, generate_course, next_obstacle, spheres
-from es.envs.observations import RelativeObservation, add_obstacle_masses
-from es.envs.physics import MUSCLES, Array
+from es.envs.observations import NAMES_41, NAMES_82, RelativeObservation, add_obstacle_masses
+from es.envs.physics import MUSCLES, STEP_SECONDS, Array
 from es.envs.rewards import original_reward, shaped_reward
 from es.errors import SimulationError, UsageError
+
+if TYPE_CHECKING:
+    from es.envs.rendering import Renderer
 
 FALL_HEIGHT = 0.65
 
@@ -67,7 +71,10 @@ class LearningToRun(gymnasium.Env[Array, Array]):
     the environment's own stream continues. ``options`` replace what was drawn: ``obstacles``, rows of x, y,
     radius in metres, and ``strengths``, the factors of the right and the "left" psoas.
 
+    **render** draws the runner from its right side among the *solid* obstacles, at 640 x 360 pixels.
+
     Args:
+        render_mode: None or "rgb_array".
         difficulty: 0 flat ground, 1 obstacles, 2 obstacles and random muscle strengths.
         max_obstacles: obstacles drawn, 0 to 20. learning2run trained with 10.
         max_steps: steps of 0.01 s until the episode is truncated.
@@ -83,11 +90,12 @@ class LearningToRun(gymnasium.Env[Array, Array]):
         UsageError: an option outside of what is listed here.
     """
 
-    metadata = {"render_modes": []}  # noqa: RUF012 - Gymnasium declares it as an instance attribute
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 100}  # noqa: RUF012 - Gymnasium declares it as an instance attribute
 
     def __init__(
         self,
         *,
+        render_mode: str | None = None,
         difficulty: int = 2,
         max_obstacles: int = 3,
         max_steps: int = 1000,
@@ -99,6 +107,7 @@ class LearningToRun(gymnasium.Env[Array, Array]):
         accuracy: float | None = None,
     ) -> None:
         _check_choice("observation", observation, ("41", "82"))
+        _check_choice("render_mode", render_mode, (None, "rgb_array"))
         _check_choice("reward", reward, ("original", "shaped"))
         _check_choice("course", course, ("literal", "intended"))
         _check_range("difficulty", difficulty, 0, 2)
@@ -113,6 +122,9 @@ class LearningToRun(gymnasium.Env[Array, Array]):
         self._physics = make_physics(backend, integrator, accuracy)
         self._course_random = RandomState()
         self._ready = False
+        self._renderer: Renderer | None = None
+        self.render_mode = render_mode
+        self.observation_names = NAMES_41 if observation == "41" else NAMES_82
         self.action_space = gymnasium.spaces.Box(0.0, 1.0, (MUSCLES,), np.float64)
         self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (int(observation),), np.float64)
 
@@ -166,6 +178,23 @@ class LearningToRun(gymnasium.Env[Array, Array]):
         reward = original if self._reward == "original" else shaped
         info = self._info(original, shaped, fell=fell, failed=False)
         return self._observation.copy(), reward, fell, truncated, info
+
+    def render(self) -> NDArray[np.uint8] | None:
+        """The runner as it stands, shape (360, 640, 3); None without ``render_mode="rgb_array"``.
+
+        Raises:
+            ResetNeeded: the environment was never reset.
+        """
+        if self.render_mode is None:
+            return None
+        if not hasattr(self, "_observation41"):
+            raise ResetNeeded("call reset() before render()")
+        from es.envs.rendering import COORDINATES, Renderer  # workers never draw
+
+        self._renderer = self._renderer or Renderer()
+        coordinates = self._observation41[COORDINATES]
+        seconds = self._steps * STEP_SECONDS
+        return self._renderer.render(coordinates, self._physics.activations(), self._spheres, seconds)
 
     def _observe41(self) -> Array:
         kinematics = add_obstacle_masses(self._physics.kinematics(), self._spheres)
@@ -229,9 +258,9 @@ def _rows(name: str, rows: Any, columns: tuple[str, ...]) -> Array:
     return array
 
 
-def _check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
+def _check_choice(name: str, value: object, allowed: tuple[str | None, ...]) -> None:
     if value not in allowed:
-        raise UsageError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+        raise UsageError(f"{name} must be one of {', '.join(map(str, allowed))}, got {value!r}")
 
 
 def _check_range(name: str, value: int, low: int, high: int | None) -> None:

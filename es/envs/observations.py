@@ -53,6 +53,37 @@ from es.envs.physics import STEP_SECONDS, Array
 
 KINEMATIC_VALUES = 36
 
+_JOINTS = tuple(f"{joint}_{side}" for side in "rl" for joint in ("hip", "knee", "ankle"))
+_BODIES = ("head", "torso", "toes_l", "toes_r", "talus_l", "talus_r")
+
+
+def _xy(*names: str) -> tuple[str, ...]:
+    return tuple(f"{name}_{axis}" for name in names for axis in "xy")
+
+
+NAMES_41 = (
+    *("pelvis_tilt", "pelvis_x", "pelvis_y", "pelvis_tilt_rate", "pelvis_vx", "pelvis_vy"),
+    *_JOINTS,
+    *(f"{joint}_rate" for joint in _JOINTS),
+    *_xy("mass_center", "mass_center_v", "head", "pelvis_again", *_BODIES[1:]),
+    *("strength_l", "strength_r", "obstacle_dx", "obstacle_y", "obstacle_radius"),
+)
+"""Names of the 41 values."""
+
+NAMES_82 = (
+    *NAMES_41[:24],
+    *_xy(*_BODIES[1:]),
+    *("strength_l", "strength_r"),
+    *(f"obstacle_{place}_{value}" for place in ("behind", "ahead") for value in ("near", "y", "radius")),
+    *_xy(*(f"{body}_v" for body in _BODIES)),
+    *("pelvis_tilt_change", "pelvis_vx_change", "pelvis_vy_change"),
+    *(f"{joint}_change" for joint in _JOINTS),
+    *_xy("mass_center_v_change", *(f"{body}_v_change" for body in _BODIES)),
+    *(f"{body}_ground" for body in _BODIES[2:]),
+    "progress",
+)
+"""Names of the 82 values; ``..._change`` is of a velocity or rate over one step."""
+
 BODY_MASS = 79.6646
 OBSTACLE_MASS = 1e-4
 

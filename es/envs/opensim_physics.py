@@ -10,9 +10,10 @@ returns 0.98; ``python -m tests.benchmarks.integrators``). Looser tolerances gai
 """
 
 import hashlib
+import math
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import opensim
@@ -129,6 +130,10 @@ class OpenSimPhysics:
         """Sum over the six leg joints of the squared coordinate limit torque, (N m)^2."""
         return self._runner.limit_torque_square_sum(self._state)
 
+    def activations(self) -> Array:
+        """Muscle activations, shape (18,) (see `Physics.activations`)."""
+        return self._runner.activations(self._state)
+
 
 class _Runner:
     """The OpenSim model among ``count`` obstacle spheres, with every handle resolved once."""
@@ -181,6 +186,71 @@ class _Runner:
     def limit_torque_square_sum(self, state: opensim.State) -> float:
         """Sum of the squared coordinate limit torques, (N m)^2."""
         return float(sum(limit.calcLimitForce(state) ** 2 for limit in self._limits))
+
+    def activations(self, state: opensim.State) -> Array:
+        """Read the activations from the state itself, which computes nothing."""
+        return np.array([muscle.getStateVariableValue(state, "activation") for muscle in self._muscles])
+
+
+class Pose(NamedTuple):
+    """Where the runner's parts are, seen from its right side."""
+
+    bodies: Array
+    """Shape (len(Skeleton.bodies), 3): x, y (m) and angle (rad, counterclockwise) of each body frame."""
+    muscles: list[Array]
+    """18 lines of attachment and via points, shape (points, 2), m."""
+
+
+class Skeleton:
+    """The runner's bones and muscle paths at given coordinates: positions only, for pictures.
+
+    Attributes:
+        bodies: names of the bodies that have bones.
+        meshes: the mesh files (VTK PolyData) of each, in the body's frame.
+        max_forces: the muscles' maximum isometric forces, shape (18,), N.
+    """
+
+    def __init__(self) -> None:
+        _silence_log()
+        path = model_path()
+        model = self._model = opensim.Model(str(path))
+        self._state = model.initSystem()
+        self._coordinates = [model.getCoordinateSet().get(name) for name in PELVIS + JOINTS]
+        self._muscles = [model.getMuscles().get(i) for i in range(MUSCLES)]
+        self.max_forces = np.array([muscle.getMaxIsometricForce() for muscle in self._muscles])
+        bodies = [model.getBodySet().get(i) for i in range(model.getBodySet().getSize())]
+        files = [_mesh_files(body, path.parent / "Geometry") for body in bodies]
+        self._bodies = [body for body, meshes in zip(bodies, files, strict=True) if meshes]
+        self.bodies = tuple(body.getName() for body in self._bodies)
+        self.meshes = tuple(meshes for meshes in files if meshes)
+
+    def pose(self, coordinates: Array) -> Pose:
+        """Assume a posture.
+
+        Args:
+            coordinates: shape (9,): pelvis tilt, x, y, then hip, knee, ankle of the right and the left leg.
+        """
+        for coordinate, value in zip(self._coordinates, coordinates.tolist(), strict=True):
+            coordinate.setValue(self._state, value, False)
+        self._model.realizePosition(self._state)
+        frames = []
+        for body in self._bodies:
+            transform = body.getTransformInGround(self._state)
+            # All joints turn about z, so two entries of the rotation matrix hold the angle.
+            angle = math.atan2(transform.R().get(1, 0), transform.R().get(0, 0))
+            frames.append((transform.p().get(0), transform.p().get(1), angle))
+        return Pose(np.array(frames), [self._path(muscle) for muscle in self._muscles])
+
+    def _path(self, muscle: opensim.Muscle) -> Array:
+        points = muscle.getGeometryPath().getCurrentPath(self._state)
+        places = [points.get(i).getLocationInGround(self._state) for i in range(points.getSize())]
+        return np.array([(place.get(0), place.get(1)) for place in places])
+
+
+def _mesh_files(body: opensim.Body, folder: Path) -> tuple[Path, ...]:
+    count = body.getPropertyByName("attached_geometry").size()
+    meshes = [opensim.Mesh.safeDownCast(body.get_attached_geometry(i)) for i in range(count)]
+    return tuple(folder / mesh.get_mesh_file() for mesh in meshes if mesh is not None)
 
 
 def _weld_lumbar(model: opensim.Model) -> None:

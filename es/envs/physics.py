@@ -34,3 +34,6 @@ class Physics(Protocol):
 
     def limit_torque_square_sum(self) -> float:
         """Sum over the six leg joints of the squared coordinate limit torque, (N m)^2."""
+
+    def activations(self) -> Array:
+        """Muscle activations after the last step or reset, shape (18,), each in [0, 1], model order."""
