@@ -211,7 +211,7 @@ class Skeleton:
     """
 
     def __init__(self) -> None:
-        _silence_log()
+        silence_log()
         path = model_path()
         model = self._model = opensim.Model(str(path))
         self._state = model.initSystem()
