@@ -1,5 +1,6 @@
 """`es evaluate`: unperturbed episodes of a checkpoint, on this machine."""
 
+import functools
 import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -14,22 +15,29 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from es import config, options, tables
+from es import config, grading, options, tables
 from es.checkpoint import MasterState
+from es.commands.episodes import generation_option, load, run_episode
 from es.envs import registry as envs
-from es.errors import RunNotFoundError, UsageError
-from es.obs_norm import Normalizer
-from es.policies import registry as policies
-from es.rollout import Rollout, rollout
+from es.grading import PROTOCOLS, Protocol
+from es.rollout import Rollout
 from es.run_dir import RunDir
 
 
 @click.command()
 @click.argument("run_name", metavar="RUN")
+@generation_option
 @click.option(
-    "--generation", default="latest", show_default=True, help="latest, best (by its evaluations) or a number."
+    "--protocol",
+    "round",
+    type=click.Choice(list(PROTOCOLS)),
+    help="Grade by the rules of that round of the 2017 challenge.",
 )
-@click.option("--episodes", type=click.IntRange(1), default=10, show_default=True, help="Episodes to run.")
+@click.option(
+    "--episodes",
+    type=click.IntRange(1),
+    help="Episodes to run. [default: 10, or as many as the protocol has]",
+)
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**31 - 1),
@@ -43,18 +51,27 @@ from es.run_dir import RunDir
 def evaluate(
     run_name: str,
     generation: str,
-    episodes: int,
+    round: str | None,
+    episodes: int | None,
     seed: int,
     workers: int | None,
     as_json: bool,
     runs_dir: Path,
 ) -> None:
-    """Run the policy of RUN without noise and print what every episode reached."""
+    """Run the policy of RUN without noise and print what every episode reached.
+
+    With --protocol, in the reference simulator and on the obstacles of that round, whatever RUN trained with.
+    """
     run = RunDir.open(runs_dir, run_name)
-    state = run.load_checkpoint(_choose(run, generation))
+    state, experiment = load(run, generation), run.experiment()
+    protocol = PROTOCOLS[round] if round else None
+    environment = config.evaluation_environment(experiment)
+    if protocol:
+        environment = grading.graded(environment, protocol)
+    episodes = episodes or (protocol.simulations if protocol else 10)
     seeds = range(seed, seed + episodes)
     processes = min(episodes, workers or os.cpu_count() or 1)
-    rollouts = run_episodes(run.experiment(), state, seeds, processes)
+    rollouts = run_episodes(environment, experiment, state, seeds, processes)
     if as_json:
         done = [{"seed": seed, **_row(episode)} for seed, episode in zip(seeds, rollouts, strict=True)]
         click.echo(msgspec.json.format(msgspec.json.encode(done)).decode())
@@ -64,52 +81,30 @@ def evaluate(
     bar = track(
         rollouts, total=episodes, description="episodes", transient=True, disable=quiet, console=console
     )
-    _print(console, f"{run.name}, generation {state.generation}", seeds, list(bar))
+    title = f"{run.name}, generation {state.generation}"
+    if protocol:
+        _print_grade(console, f"{title}, {round} of 2017", protocol, seeds, list(bar))
+    else:
+        _print(console, title, seeds, list(bar))
 
 
 def run_episodes(
-    experiment: config.Experiment, state: MasterState, seeds: range, processes: int
+    environment: config.Environment,
+    experiment: config.Experiment,
+    state: MasterState,
+    seeds: range,
+    processes: int,
 ) -> Iterator[Rollout]:
     """Unperturbed episodes of a state, in the order of ``seeds``, in that many processes."""
+    episode = functools.partial(_episode, environment, experiment, state)
     with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
-        yield from pool.map(run_episode, *zip(*((experiment, state, seed) for seed in seeds), strict=True))
+        yield from pool.map(episode, seeds)
 
 
-def run_episode(experiment: config.Experiment, state: MasterState, seed: int) -> Rollout:
-    """One unperturbed episode, without an episode cap."""
-    env = envs.make(config.evaluation_environment(experiment))
-    policy = policies.make(experiment.policy, env)
-    settings, statistics = experiment.observation_normalization, state.statistics
-    normalize = settings.enabled and statistics.n > 0
-    return rollout(
-        env,
-        policy.bind(state.search.theta),
-        seed=seed,
-        action_repeat=experiment.environment.action_repeat,
-        normalizer=Normalizer(statistics.mean, statistics.std(settings.std_floor), settings.clip)
-        if normalize
-        else None,
-    )
-
-
-def _choose(run: RunDir, generation: str) -> int:
-    there = run.checkpoints()
-    if generation == "latest":
-        return there[-1] if there else 0
-    if generation == "best":
-        scores = {
-            number: record.return_mean
-            for number, record in run.evaluations().items()
-            if number in there and record.return_mean is not None
-        }
-        if not scores:
-            raise RunNotFoundError(
-                f"{run.name}: no evaluated generation has a checkpoint; try --generation latest"
-            )
-        return max(scores, key=lambda number: (scores[number], number))
-    if not generation.isdigit():
-        raise UsageError(f"--generation {generation}: expected latest, best or a number")
-    return int(generation)
+def _episode(
+    environment: config.Environment, experiment: config.Experiment, state: MasterState, seed: int
+) -> Rollout:
+    return run_episode(envs.make(environment), experiment, state, seed)
 
 
 def _row(episode: Rollout) -> dict[str, object]:
@@ -120,6 +115,37 @@ def _row(episode: Rollout) -> dict[str, object]:
         "error": episode.error,
         **episode.metrics,
     }
+
+
+def _print_grade(
+    console: Console, title: str, protocol: Protocol, seeds: range, episodes: list[Rollout]
+) -> None:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for heading in ("seed", "score", "metres", "fell", "steps", "failed"):
+        table.add_column(heading, justify="right")
+    for seed, episode in zip(seeds, episodes, strict=True):
+        fell = "fell" if episode.metrics.get("fell") else ""
+        failed = episode.error or ("failed" if episode.failed else "")
+        distance = f"{episode.metrics.get('metres', 0.0):.2f}"
+        table.add_row(str(seed), f"{_score(episode):.2f}", distance, fell, str(episode.length), failed)
+    console.print(table)
+    scores = [_score(episode) for episode in episodes]
+    falls = sum(bool(episode.metrics.get("fell")) for episode in episodes)
+    failures = sum(episode.failed for episode in episodes)
+    lines = [
+        f"score   mean {np.mean(scores):.3f}  std {np.std(scores):.3f}  best {max(scores):.3f}",
+        f"falls   {falls} of {len(episodes)}",
+        *([f"failed  {failures} of {len(episodes)}, counted with what they had reached"] if failures else []),
+        f"2017    {grading.standing(protocol, float(np.mean(scores)))}",
+        f"        the winner's model reached a mean of {grading.WINNER_MEAN} over 4000 episodes of round 2",
+    ]
+    for line in lines:
+        console.print(line, highlight=False)
+
+
+def _score(episode: Rollout) -> float:
+    """What the challenge counted; 0 if the episode broke off before its first step."""
+    return episode.metrics.get("score", 0.0)
 
 
 def _print(console: Console, title: str, seeds: range, episodes: list[Rollout]) -> None:

@@ -1,0 +1,62 @@
+"""Unperturbed episodes of a checkpoint, for every command that shows what a policy does."""
+
+import click
+
+from es import config
+from es.checkpoint import MasterState
+from es.envs.registry import Env
+from es.errors import RunNotFoundError, UsageError
+from es.obs_norm import Normalizer
+from es.policies import registry as policies
+from es.rollout import Rollout, rollout
+from es.run_dir import RunDir
+
+generation_option = click.option(
+    "--generation", default="latest", show_default=True, help="latest, best (by its evaluations) or a number."
+)
+
+
+def load(run: RunDir, generation: str) -> MasterState:
+    """The state that ``--generation`` names.
+
+    Raises:
+        RunNotFoundError: there is no such checkpoint.
+        UsageError: neither latest nor best nor a number.
+    """
+    return run.load_checkpoint(_choose(run, generation))
+
+
+def run_episode(env: Env, experiment: config.Experiment, state: MasterState, seed: int) -> Rollout:
+    """One unperturbed episode, without an episode cap."""
+    policy = policies.make(experiment.policy, env)
+    settings, statistics = experiment.observation_normalization, state.statistics
+    normalize = settings.enabled and statistics.n > 0
+    return rollout(
+        env,
+        policy.bind(state.search.theta),
+        seed=seed,
+        action_repeat=experiment.environment.action_repeat,
+        normalizer=Normalizer(statistics.mean, statistics.std(settings.std_floor), settings.clip)
+        if normalize
+        else None,
+    )
+
+
+def _choose(run: RunDir, generation: str) -> int:
+    there = run.checkpoints()
+    if generation == "latest":
+        return there[-1] if there else 0
+    if generation == "best":
+        scores = {
+            number: record.return_mean
+            for number, record in run.evaluations().items()
+            if number in there and record.return_mean is not None
+        }
+        if not scores:
+            raise RunNotFoundError(
+                f"{run.name}: no evaluated generation has a checkpoint; try --generation latest"
+            )
+        return max(scores, key=lambda number: (scores[number], number))
+    if not generation.isdigit():
+        raise UsageError(f"--generation {generation}: expected latest, best or a number")
+    return int(generation)
