@@ -137,7 +137,7 @@ def _print_grade(
         f"falls   {falls} of {len(episodes)}",
         *([f"failed  {failures} of {len(episodes)}, counted with what they had reached"] if failures else []),
         f"2017    {grading.standing(protocol, float(np.mean(scores)))}",
-        f"        the winner's model reached a mean of {grading.WINNER_MEAN} over 4000 episodes of round 2",
+        *([f"        {protocol.remark}"] if protocol.remark else []),
     ]
     for line in lines:
         console.print(line, highlight=False)
