@@ -77,9 +77,7 @@ def _png(env: gymnasium.Env[Any, Any]) -> bytes:
     """
     picture = env.render()
     if not (isinstance(picture, np.ndarray) and picture.dtype == np.uint8 and picture.shape[2:] == (3,)):
-        raise UsageError(
-            f"{env} cannot be filmed: expected uint8 pixels as a frame, got {type(picture).__name__}"
-        )
+        raise UsageError(f"expected uint8 pixels of shape (height, width, 3), got {type(picture).__name__}")
     file = io.BytesIO()
     Image.fromarray(picture).save(file, "PNG", compress_level=1)
     return file.getvalue()

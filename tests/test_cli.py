@@ -17,7 +17,7 @@ def test_help_imports_no_heavy_package() -> None:
     code = (
         "import sys\nfrom es.cli import main\n"
         "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
-        "heavy = {'opensim', 'boto3', 'matplotlib', 'numpy', 'redis', 'gymnasium', 'numba'}\n"
+        "heavy = {'opensim', 'boto3', 'matplotlib', 'PIL', 'numpy', 'redis', 'gymnasium', 'numba'}\n"
         "heavy &= set(sys.modules)\n"
         "assert not heavy, heavy"
     )

@@ -8,7 +8,6 @@ import msgspec
 from es import config, film, options
 from es.commands.episodes import generation_option, load, run_episode
 from es.envs import registry as envs
-from es.envs.registry import Env
 from es.errors import UsageError
 from es.rollout import Rollout
 from es.run_dir import RunDir
@@ -40,7 +39,7 @@ def replay(run_name: str, generation: str, seed: int, output: Path, fps: int, ru
     write = film.writer(output)
     run = RunDir.open(runs_dir, run_name)
     state, experiment = load(run, generation), run.experiment()
-    camera = film.Camera(rendering_env(config.evaluation_environment(experiment)), fps)
+    camera = camera_on(config.evaluation_environment(experiment), fps)
     episode = run_episode(camera, experiment, state, seed)
     write(output, camera.film)
     frames = len(camera.film.frames)
@@ -50,8 +49,8 @@ def replay(run_name: str, generation: str, seed: int, output: Path, fps: int, ru
     )
 
 
-def rendering_env(environment: config.Environment) -> Env:
-    """The environment, able to render frames.
+def camera_on(environment: config.Environment, fps: int) -> film.Camera:
+    """A camera on the environment, tried out.
 
     Raises:
         UsageError: it has no pictures, or lacks what it needs to make them.
@@ -63,14 +62,13 @@ def rendering_env(environment: config.Environment) -> Env:
             f"{environment.id} cannot be filmed: expected render mode rgb_array, it has {listed}"
         )
     arguments = {**environment.arguments, "render_mode": "rgb_array"}
-    env = envs.make(msgspec.structs.replace(environment, arguments=arguments))
+    camera = film.Camera(envs.make(msgspec.structs.replace(environment, arguments=arguments)), fps)
     try:
-        env.reset(seed=0)
-        env.render()
+        camera.reset(seed=0)
     except Exception as error:  # whatever a foreign environment's drawing raises
         reason = " ".join(str(error).split())
         raise UsageError(f"{environment.id} cannot be filmed: {type(error).__name__}: {reason}") from error
-    return env
+    return camera
 
 
 def _summary(episode: Rollout) -> str:
