@@ -1,5 +1,6 @@
 import re
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -7,6 +8,7 @@ from es import config
 from es.cli import main
 from es.errors import UsageError
 from es.grading import PROTOCOLS, graded, standing
+from es.rollout import Rollout
 from tests import checkpointed_run
 
 EASY = {
@@ -87,5 +89,22 @@ def test_a_run_is_graded_by_the_protocol_whatever_it_trained_and_evaluates_with(
     assert "2017    below 22nd (18.62)" in done.output
 
 
-def test_the_protocol_says_how_many_episodes():
-    assert [PROTOCOLS[name].simulations for name in ("round1", "round2")] == [3, 10]
+@pytest.mark.parametrize(("name", "count"), [("round1", 3), ("round2", 10)])
+def test_a_grade_is_the_mean_over_all_simulations_of_the_round(tmp_path, monkeypatch, name, count):
+    def run_episodes(environment, experiment, state, seeds, processes):
+        assert len(seeds) == count
+        for seed in seeds:
+            last = {"score": 20.0 + seed, "metres": 21.0 + seed, "fell": float(seed == 2)}
+            failed = seed == 3
+            yield Rollout(1.0, 1.0, 900, failed, "", {} if failed else last, None, 1.0)
+
+    monkeypatch.setattr("es.commands.evaluate.run_episodes", run_episodes)
+    checkpointed_run.create(tmp_path, "good", {"id": "es/LearningToRun-v0"})
+    done = CliRunner().invoke(main, ["evaluate", "good", "--protocol", name, "--runs-dir", str(tmp_path)])
+    scores = [0.0 if seed == 3 else 20.0 + seed for seed in range(1, count + 1)]
+    mean, std, best = np.mean(scores), np.std(scores), max(scores)
+    assert f"score   mean {mean:.3f}  std {std:.3f}  best {best:.3f}\n" in done.output
+    assert f"falls   1 of {count}\n" in done.output
+    assert f"failed  1 of {count}, counted with what they had reached\n" in done.output
+    assert f"2017    {standing(PROTOCOLS[name], mean)}\n" in done.output
+    assert ("mean of 43.5 over 4000 episodes" in done.output) == (name == "round2")

@@ -54,7 +54,8 @@ def test_an_obstacle_below_the_ground_or_far_away_is_not_seen(renderer):
     empty = renderer.render(STANDING, RELAXED, NOTHING)
     hidden = np.array([[20.0, -0.1, 0.1], [90.0, 0.0, 0.1], [-5.0, 0.0, 0.1]])
     frame = renderer.render(STANDING, RELAXED, hidden)
-    assert changed(frame, empty)[0] >= GROUND_ROW - 1 if (frame != empty).any() else True
+    above = slice(0, int(GROUND_ROW) - 1)
+    np.testing.assert_array_equal(frame[above], empty[above])
 
 
 def test_the_camera_follows_the_pelvis(renderer):
