@@ -1,0 +1,125 @@
+"""OpenSim's own answers for the compiled twin's tests: the model file, its lumbar joint welded, obstacles on the ground."""
+
+from typing import Any
+
+import numpy as np
+import opensim
+
+from es.native.extract import model_path
+from es.native.model import Array
+
+OBSTACLE_STIFFNESS = 1e6  # divided by the radius, as the 2017 task sets it
+
+
+class OpenSimRunner:
+    """gait9dof18musc with a welded lumbar joint and spheres fixed to the ground as obstacles.
+
+    State vectors are those of ``es.native.state``.
+    """
+
+    def __init__(self, obstacles: Array | None = None) -> None:
+        opensim.Logger.setLevelString("off")
+        self.obstacles = np.zeros((0, 3)) if obstacles is None else np.asarray(obstacles, dtype=float)
+        self.model = opensim.Model(str(model_path()))
+        self._weld_lumbar()
+        for i, (x, y, radius) in enumerate(self.obstacles):
+            self._add_obstacle(i, float(x), float(y), float(radius))
+        self.controller = opensim.PrescribedController()
+        muscles = self.model.getMuscles()
+        for i in range(muscles.getSize()):
+            self.controller.addActuator(muscles.get(i))
+            path = muscles.get(i).getAbsolutePathString()
+            self.controller.prescribeControlForActuator(path, opensim.Constant(0.0))
+        self.model.addController(self.controller)
+        self.state = self.model.initSystem()
+        functions = self.controller.get_ControlFunctions()
+        self._controls = [opensim.Constant.safeDownCast(functions.get(i)) for i in range(18)]
+        self.muscles = [opensim.Thelen2003Muscle.safeDownCast(muscles.get(i)) for i in range(18)]
+        self.max_force = np.array([m.getMaxIsometricForce() for m in self.muscles])
+        self.default_state = self.state.getY().to_numpy()
+        self._order = self._find_order()
+        self.default_state = self.default_state[self._order]
+        self._manager: Any = None
+
+    def _find_order(self) -> Array:
+        """Where each entry of a state vector stands in OpenSim's Y."""
+        names = ["ground_pelvis/pelvis_tilt", "ground_pelvis/pelvis_tx", "ground_pelvis/pelvis_ty"]
+        for side in "rl":
+            names += [f"hip_{side}/hip_flexion_{side}", f"knee_{side}/knee_angle_{side}"]
+            names += [f"ankle_{side}/ankle_angle_{side}"]
+        paths = [f"/jointset/{name}/{part}" for part in ("value", "speed") for name in names]
+        muscles = [m.getName() for m in self.muscles]
+        paths += [f"/forceset/{m}/{part}" for part in ("activation", "fiber_length") for m in muscles]
+        probe = opensim.State(self.state)
+        probe.setY(opensim.Vector.createFromMat(np.arange(54.0)))
+        return np.array([int(self.model.getStateVariableValue(probe, path)) for path in paths])
+
+    def _weld_lumbar(self) -> None:
+        joints = self.model.updJointSet()
+        pelvis, torso = self.model.getBodySet().get("pelvis"), self.model.getBodySet().get("torso")
+        back = joints.get("back")
+        where = opensim.Vec3(back.getParentFrame().findTransformInBaseFrame().p())
+        angle = self.model.getCoordinateSet().get("lumbar_extension").getDefaultValue()
+        joints.remove(joints.getIndex("back"))
+        zero = opensim.Vec3(0)
+        weld = opensim.WeldJoint("back", pelvis, where, opensim.Vec3(0, 0, angle), torso, zero, zero)
+        self.model.addJoint(weld)
+
+    def _add_obstacle(self, i: int, x: float, y: float, radius: float) -> None:
+        ground = self.model.getGround()
+        sphere = opensim.ContactSphere(radius, opensim.Vec3(x, y, 0), ground, f"ball_{i}")
+        self.model.addContactGeometry(sphere)
+        contact = opensim.HuntCrossleyForce()
+        contact.setName(f"ball_force_{i}")
+        for name in (f"ball_{i}", "r_heel", "r_toe", "l_heel", "l_toe"):
+            contact.addGeometry(name)
+        contact.setStiffness(OBSTACLE_STIFFNESS / radius)
+        contact.setDissipation(1e-5)
+        contact.setStaticFriction(0.0)
+        contact.setDynamicFriction(0.0)
+        contact.setViscousFriction(0.0)
+        contact.setTransitionVelocity(0.01)
+        self.model.addForce(contact)
+
+    def set_strengths(self, strengths: Array) -> None:
+        """Scale the maximum isometric forces."""
+        for muscle, force, strength in zip(self.muscles, self.max_force, strengths, strict=True):
+            muscle.setMaxIsometricForce(float(force * strength))
+
+    def set_excitations(self, excitations: Array) -> None:
+        """Constant excitations from now on."""
+        for control, value in zip(self._controls, excitations, strict=True):
+            control.setValue(float(value))
+
+    def set_state(self, y: Array) -> None:
+        """Put a state vector into OpenSim's state."""
+        in_their_order = np.empty(54)
+        in_their_order[self._order] = y
+        self.state.setY(opensim.Vector.createFromMat(in_their_order))
+
+    def get_state(self) -> Array:
+        """The state vector of OpenSim's state."""
+        return self.state.getY().to_numpy()[self._order]
+
+    def derivative(self) -> Array:
+        """OpenSim's derivative of the state vector."""
+        self.model.realizeAcceleration(self.state)
+        return self.state.getYDot().to_numpy()[self._order]
+
+    def start(self, accuracy: float) -> None:
+        """Begin an integration from the current state with Runge-Kutta-Merson."""
+        self.state.setTime(0.0)
+        self._manager = opensim.Manager(self.model)
+        self._manager.setIntegratorMethod(opensim.Manager.IntegratorMethod_RungeKuttaMerson)
+        self._manager.setIntegratorAccuracy(accuracy)
+        self._manager.setPerformAnalyses(False)
+        self._manager.setWriteToStorage(False)
+        self._manager.initialize(self.state)
+        self._steps = 0
+
+    def step(self, excitations: Array) -> Array:
+        """Integrate 0.01 s on; the step size carries over. Returns the new state vector."""
+        self.set_excitations(excitations)
+        self._steps += 1
+        self.state = self._manager.integrate(0.01 * self._steps)
+        return self.get_state()
