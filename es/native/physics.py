@@ -40,6 +40,7 @@ class NativePhysics:
         if not accuracy > 0.0:
             raise UsageError(f"accuracy must be positive, got {accuracy}")
         self._accuracy = accuracy
+        self._implicit = integrator == "ros2"
         constants = parameters(load_model())
         self._default_state = constants.default_state
         self._full_force = constants.max_force
@@ -80,6 +81,7 @@ class NativePhysics:
             self._obstacles,
             self._parameters,
             self._workspace,
+            self._implicit,
             STEP_SECONDS,
             self._step_size,
             self._accuracy,

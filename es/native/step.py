@@ -1,6 +1,6 @@
 """The compiled functions Python calls once a step."""
 
-from es.native import observe, runge_kutta_merson
+from es.native import observe, ros2, runge_kutta_merson
 from es.native.compile import entry_point
 from es.native.model import Array
 from es.native.parameters import Packed
@@ -14,6 +14,7 @@ def step(
     obstacles: Array,
     packed_parameters: Packed,
     packed_workspace: Packed,
+    implicit: bool,
     duration: float,
     step_size: float,
     accuracy: float,
@@ -27,13 +28,15 @@ def step(
         obstacles: shape (k, 4), see ``es.native.contact.touch``.
         packed_parameters: ``Parameters``, packed.
         packed_workspace: ``Workspace``, packed.
+        implicit: integrate with ROS2, not with Runge-Kutta-Merson.
         duration: s.
         step_size: to begin with, s.
         accuracy: bound for the error norm, see ``es.native.step_size``.
     """
-    return runge_kutta_merson.advance(
-        y, excitations, max_force, obstacles, packed_parameters[0], packed_workspace[0], duration, step_size, accuracy
-    )
+    p, w = packed_parameters[0], packed_workspace[0]
+    if implicit:
+        return ros2.advance(y, excitations, max_force, obstacles, p, w, duration, step_size, accuracy)
+    return runge_kutta_merson.advance(y, excitations, max_force, obstacles, p, w, duration, step_size, accuracy)
 
 
 @entry_point

@@ -28,7 +28,8 @@ class Workspace(NamedTuple):
 
     # path_geometry.py
     muscle_length: Array  # (18,), m
-    moment_arm: Array  # (18, joint), derivative of length by joint angle (minus OpenSim's moment arm), m/rad
+    moment_arm: Array  # (18, joint), torque per unit of tension, lengthening positive (minus OpenSim's), m
+    length_slope: Array  # (18, joint), derivative of length by joint angle, m/rad
 
     # thelen2003.py
     tendon_force: Array  # (18,), N
@@ -63,6 +64,13 @@ class Workspace(NamedTuple):
     # ros2.py
     stiffness: Array  # (7, 3, 3), derivative of the generalised forces by the coordinates, an arrow matrix
     damping: Array  # (7, 3, 3), derivative by the speeds, an arrow matrix
+    held_mass: Array  # (7, 3, 3), mass matrix at the start of the step
+    held_force: Array  # (9,), force there
+    held_arm: Array  # (18, 3), moment arms there
+    held_slope: Array  # (18, 3), derivatives of the muscle lengths there
+    fiber_gain: Array  # (18,), how far a fibre follows a change of its speed during the implicit step, s
+    muscle_stiffness: Array  # (18,), derivative of tendon force by path length over the implicit step, N/m
+    system: Array  # (7, 3, 3), factors of the implicit step's matrix
 
 
 def new_workspace() -> Packed:
@@ -76,6 +84,7 @@ def new_workspace() -> Packed:
             knee_motion_rate=np.zeros((2, 2)),
             muscle_length=per_muscle,
             moment_arm=np.zeros((18, 3)),
+            length_slope=np.zeros((18, 3)),
             tendon_force=per_muscle,
             tendon_by_path=per_muscle,
             tendon_by_fiber=per_muscle,
@@ -98,5 +107,12 @@ def new_workspace() -> Packed:
             error=np.zeros(54),
             stiffness=arrow,
             damping=arrow,
+            held_mass=arrow,
+            held_force=np.zeros(9),
+            held_arm=np.zeros((18, 3)),
+            held_slope=np.zeros((18, 3)),
+            fiber_gain=per_muscle,
+            muscle_stiffness=per_muscle,
+            system=arrow,
         )
     )

@@ -1,0 +1,176 @@
+"""Linearly implicit integrator of second order (ROS2): the fast one.
+
+J. G. Verwer, E. J. Spee, J. G. Blom, W. Hundsdorfer, "A second-order Rosenbrock method applied to photochemical
+dispersion problems", SIAM J. Sci. Comput. 20 (1999) 1456-1480. With gamma = 1 - 1/sqrt(2) it is L-stable:
+
+    (1 - gamma h J) k1 = f(y0)
+    (1 - gamma h J) k2 = f(y0 + h k1) - 2 k1
+    y1 = y0 + h (3 k1 + k2) / 2,   error against the first order y0 + h k1: h (k1 + k2) / 2
+
+It keeps its order with any matrix J (a W-method), so J holds only what makes the runner stiff: contact and joint limits,
+the elastic tendons through the moment arms, fibre and activation dynamics. Leaving the derivatives of mass matrix,
+inertial forces and moment arms out keeps it sparse: eliminating activations, fibre lengths and coordinates
+leaves one arrow matrix for the nine speeds,
+
+    A = M - d D - d^2 (K - sum_m kappa_m r_m s_m^T),   d = gamma h,
+
+with mass matrix M, damping D and stiffness K of contacts and limits, moment arms r_m, derivatives of the muscle lengths
+s_m, and kappa_m the stiffness of a muscle over a time d, its tendon's less what the fibre gives.
+"""
+
+import math
+
+from es.native import arrow
+from es.native.compile import compiled, inlined
+from es.native.derivative import derivative, evaluate
+from es.native.model import Array
+from es.native.parameters import Parameters
+from es.native.state import ACTIVATION, COORDINATES, FIBER, LEG_MUSCLES, MUSCLES, SPEED, STATE
+from es.native.step_size import MAX_ATTEMPTS, end_of_step, error_norm, next_step_size
+from es.native.workspace import Workspace
+
+GAMMA = 1.0 - 1.0 / math.sqrt(2.0)
+
+
+@compiled
+def advance(
+    y: Array,
+    excitations: Array,
+    max_force: Array,
+    obstacles: Array,
+    p: Parameters,
+    w: Workspace,
+    duration: float,
+    step_size: float,
+    accuracy: float,
+) -> float:
+    """Integrate y in place; arguments and result as for ``es.native.runge_kutta_merson.advance``."""
+    f0, k1, k2, trial = w.stages[0], w.stages[1], w.stages[2], w.trial
+    start = 0.0
+    fresh = True
+    for _ in range(MAX_ATTEMPTS):
+        if fresh:
+            evaluate(y, excitations, max_force, obstacles, p, w, f0, True)
+            _linearize(w)
+        end, cut_short = end_of_step(start, step_size, duration)
+        if end <= start:
+            return -1.0
+        h = end - start
+
+        delta = GAMMA * h
+        _factor_system(delta, w)
+        k1[:] = f0
+        k1[SPEED:ACTIVATION] = w.held_force
+        _solve_stage(delta, w, k1)
+
+        for i in range(STATE):
+            trial[i] = y[i] + h * k1[i]
+        derivative(trial, excitations, max_force, obstacles, p, w, k2)
+        for i in range(STATE):
+            k2[i] -= 2.0 * k1[i]
+        forces = w.force
+        forces[:] = 0.0
+        arrow.multiply(w.held_mass, k2[SPEED:ACTIVATION], forces, 1.0)
+        k2[SPEED:ACTIVATION] = forces
+        _solve_stage(delta, w, k2)
+
+        for i in range(STATE):
+            w.error[i] = 0.5 * h * (k1[i] + k2[i])
+            trial[i] = y[i] + h * k1[i] + w.error[i]
+        step_size, fresh = next_step_size(step_size, error_norm(w.error, y, COORDINATES), accuracy, 2, cut_short)
+        if fresh:
+            y[:] = trial
+            start = end
+            if start >= duration:
+                return step_size
+    return -1.0
+
+
+@inlined
+def _linearize(w: Workspace) -> None:
+    """Keep what the start of a step contributes to both stages, and fill ``stiffness`` and ``damping``."""
+    w.held_mass[:] = w.mass
+    w.held_force[:] = w.force
+    w.held_arm[:] = w.moment_arm
+    w.held_slope[:] = w.length_slope
+    w.stiffness[:] = 0.0
+    w.damping[:] = 0.0
+    for leg in range(2):
+        touching = w.foot_wrench[leg, 1] != 0.0 or w.foot_wrench[leg, 2] != 0.0
+        if touching:
+            _add_foot(leg, w.foot_stiffness[leg], w.joint_motion[leg], w.stiffness)
+            _add_foot(leg, w.foot_damping[leg], w.joint_motion[leg], w.damping)
+        for joint in range(3):
+            w.stiffness[1 + leg, joint, joint] += w.limit_stiffness[leg, joint]
+            w.damping[1 + leg, joint, joint] += w.limit_damping[leg, joint]
+
+
+@inlined
+def _add_foot(leg: int, foot: Array, motion: Array, target: Array) -> None:
+    """Add a matrix that acts on the foot's motion, shape (3, 3), to an arrow matrix that acts on the coordinates.
+
+    The foot moves with the base as a whole, and with joint j by (1, motion[j, 0], motion[j, 1]).
+    """
+    for i in range(3):
+        for j in range(3):
+            target[0, i, j] += foot[i, j]
+            right = foot[i, 0] + foot[i, 1] * motion[j, 0] + foot[i, 2] * motion[j, 1]
+            target[3 + leg, i, j] += right
+            target[5 + leg, j, i] += foot[0, i] + motion[j, 0] * foot[1, i] + motion[j, 1] * foot[2, i]
+    for i in range(3):
+        for j in range(3):
+            right = target[3 + leg]
+            target[1 + leg, i, j] += right[0, j] + motion[i, 0] * right[1, j] + motion[i, 1] * right[2, j]
+
+
+@inlined
+def _factor_system(delta: float, w: Workspace) -> None:
+    """Fill ``fiber_gain`` and ``muscle_stiffness`` and factor A into ``system``."""
+    for block in range(7):
+        for i in range(3):
+            for j in range(3):
+                w.system[block, i, j] = w.held_mass[block, i, j] - delta * (
+                    w.damping[block, i, j] + delta * w.stiffness[block, i, j]
+                )
+    for m in range(MUSCLES):
+        # Off its equilibrium a fibre can run away for a while; the method needs no derivative of that.
+        gain = delta / (1.0 - delta * min(w.speed_by_fiber[m], 0.0))
+        w.fiber_gain[m] = gain
+        w.muscle_stiffness[m] = w.tendon_by_path[m] + w.tendon_by_fiber[m] * gain * w.speed_by_path[m]
+        leg = m // LEG_MUSCLES
+        for i in range(3):
+            pull = delta * delta * w.muscle_stiffness[m] * w.held_arm[m, i]
+            for j in range(3):
+                w.system[1 + leg, i, j] += pull * w.held_slope[m, j]
+    arrow.factor(w.system)
+
+
+@inlined
+def _solve_stage(delta: float, w: Workspace, k: Array) -> None:
+    """Replace the right-hand side k, shape (54,), by (1 - delta J)^-1 k.
+
+    Its entries 9..17 come as generalised forces, that is, times the mass matrix.
+    """
+    force = w.force
+    for i in range(COORDINATES):
+        force[i] = k[SPEED + i]
+    arrow.multiply(w.stiffness, k[:COORDINATES], force, delta)
+    for m in range(MUSCLES):
+        k[ACTIVATION + m] /= 1.0 - delta * w.activation_rate_by_activation[m]
+        drive = k[FIBER + m] + delta * w.speed_by_activation[m] * k[ACTIVATION + m]
+        k[FIBER + m] = w.fiber_gain[m] / delta * drive
+        first = 3 + 3 * (m // LEG_MUSCLES)
+        slope = w.held_slope[m]
+        stretch = slope[0] * k[first] + slope[1] * k[first + 1] + slope[2] * k[first + 2]
+        tension = delta * (w.muscle_stiffness[m] * stretch + w.tendon_by_fiber[m] * k[FIBER + m])
+        for joint in range(3):
+            force[first + joint] -= tension * w.held_arm[m, joint]
+    arrow.solve(w.system, force)
+    for i in range(COORDINATES):
+        k[SPEED + i] = force[i]
+        k[i] += delta * force[i]
+    for m in range(MUSCLES):
+        first = 3 + 3 * (m // LEG_MUSCLES)
+        slope = w.held_slope[m]
+        stretch = slope[0] * k[first] + slope[1] * k[first + 1] + slope[2] * k[first + 2]
+        k[FIBER + m] += w.fiber_gain[m] * w.speed_by_path[m] * stretch
