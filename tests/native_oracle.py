@@ -117,7 +117,7 @@ class OpenSimRunner:
         self._manager.initialize(self.state)
         self._steps = 0
 
-    def step(self, excitations: Array) -> Array:
+    def advance(self, excitations: Array) -> Array:
         """Integrate 0.01 s on; the step size carries over. Returns the new state vector."""
         self.set_excitations(excitations)
         self._steps += 1

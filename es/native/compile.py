@@ -12,18 +12,18 @@ from numba.core import caching
 F = TypeVar("F", bound=Callable[..., Any])
 
 # numpy's error model divides without a branch for zero divisors; NaN and infinity are caught after each step.
-_OPTIONS: dict[str, Any] = {"error_model": "numpy"}
+_OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}}
 
 
 def inlined(function: F) -> F:
     """Compile a small function into each of its callers."""
-    compiled_function: F = numba.njit(forceinline=True, **_OPTIONS)(function)
+    compiled_function: F = numba.njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(function)
     return compiled_function
 
 
 def compiled(function: F) -> F:
     """Compile a function that compiled code calls."""
-    compiled_function: F = numba.njit(**_OPTIONS)(function)
+    compiled_function: F = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(function)
     return compiled_function
 
 

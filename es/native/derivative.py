@@ -8,10 +8,10 @@ from es.native.dynamics import assemble, move_feet
 from es.native.joint_limits import limit_joints
 from es.native.model import Array
 from es.native.parameters import Packed, Parameters
-from es.native.path_geometry import measure_paths
+from es.native.path_geometry import measure_paths, move_path_points
 from es.native.skeleton import place_segments
 from es.native.state import COORDINATES, SPEED
-from es.native.thelen2003 import contract_muscles
+from es.native.thelen2003 import contract_muscles, differentiate_muscles
 from es.native.workspace import Workspace
 
 
@@ -42,8 +42,11 @@ def evaluate(
         rate[i] = y[SPEED + i]
     place_segments(y, p, w)
     move_feet(y, w)
+    move_path_points(y, p, w)
     measure_paths(y, p, w)
-    contract_muscles(y, max_force, p, w, rate, with_partials)
+    contract_muscles(y, max_force, p, w, rate)
+    if with_partials:
+        differentiate_muscles(y, max_force, p, w)
     activate_muscles(y, excitations, p, w, rate, with_partials)
     limit_joints(y, p, w)
     touch(y, obstacles, p, w, with_partials)
@@ -56,11 +59,11 @@ def derivative(
 ) -> None:
     """Write the whole derivative of the state; arguments as for ``evaluate``."""
     evaluate(y, excitations, max_force, obstacles, p, w, rate, False)
-    w.factored[:] = w.mass
+    arrow.copy(w.mass, w.factored)
     arrow.factor(w.factored)
-    accelerations = rate[SPEED : SPEED + COORDINATES]
-    accelerations[:] = w.force
-    arrow.solve(w.factored, accelerations)
+    arrow.solve(w.factored, w.force)
+    for i in range(COORDINATES):
+        rate[SPEED + i] = w.force[i]
 
 
 @entry_point

@@ -19,8 +19,7 @@ class Parameters(NamedTuple):
     """Constants of the equations; each file of equations names the ones it uses.
 
     Lengths in m, angles in rad, masses in kg, forces in N. ``leg`` runs over right and left.
-    A spline table has a row for each polynomial piece: start of the piece, value, slope, half of the second and a
-    sixth of the third derivative there. Its first and last rows are the straight lines beyond the outer knots.
+    Spline tables are described in ``es.native.splines``.
     """
 
     gravity: float  # m/s^2
@@ -35,8 +34,10 @@ class Parameters(NamedTuple):
     leg_inertia: Array  # (leg, 3)
     hip: Array  # (leg, 2)
     ankle: Array  # (leg, 2)
-    knee_x: Array  # (leg, pieces, 5), spline table
-    knee_y: Array  # (leg, pieces, 5)
+    knee_x_starts: Array  # (leg, pieces)
+    knee_x: Array  # (leg, pieces, 4), spline table
+    knee_y_starts: Array  # (leg, pieces)
+    knee_y: Array  # (leg, pieces, 4)
     torso: Array  # (2,)
     head: Array  # (2,)
     toes: Array  # (leg, 2)
@@ -52,31 +53,32 @@ class Parameters(NamedTuple):
     segment_far: Array  # (segments, 2), farther end
     segment_z2: Array  # (segments,), squared distance of the ends in z
     segment_moving: Index  # (segments,), moving point that is the farther end, or -1
-    moving_x: Array  # (moving points, pieces, 5), spline tables
-    moving_y: Array  # (moving points, pieces, 5)
+    moving_leg: Index  # (moving points,)
+    moving_starts: Array  # (moving points, pieces)
+    moving_x: Array  # (moving points, pieces, 4), spline tables
+    moving_y: Array  # (moving points, pieces, 4)
     moving_range: Array  # (moving points, 2)
 
     # thelen2003.py and activation.py; all (18,)
     max_force: Array
-    optimal_length: Array
-    slack_length: Array
+    inverse_optimal_length: Array
+    inverse_slack_length: Array
     max_speed: Array  # m/s
     pennation_height: Array
     min_length: Array
     max_sin_pennation: Array
     min_cos_pennation: Array
     tendon_toe_strain: Array
+    tendon_toe_rate: Array
     tendon_toe_factor: Array
     tendon_slope: Array
     passive_rate: Array
     passive_factor: Array
-    active_shape: Array
+    inverse_active_shape: Array
     shortening_shape: Array
     lengthening_rate: Array
     lengthening_force: Array
     extrapolation_start: Array
-    extrapolation_speed: Array
-    extrapolation_slope: Array
     activation_time: Array
     deactivation_time: Array
     min_activation: Array
@@ -113,10 +115,8 @@ def parameters(model: Model) -> Parameters:
     # Thelen's toe ends where exponential and line meet with equal slope, which OpenSim solves exactly.
     e3 = np.exp(3.0)
     toe_strain = 99.0 * muscles.tendon_strain * e3 / (166.0 * e3 - 67.0)
-    # Force-velocity as speed against x = F/(a f_l): the lengthening branch, and the line that continues it.
     af, flen = muscles.force_velocity_shape, muscles.lengthening_force
     lengthening_rate = (2.0 + 2.0 / af) / (flen - 1.0)
-    start = muscles.extrapolation_threshold * flen
     height = muscles.optimal_fiber_length * np.sin(muscles.optimal_pennation)
     max_sin = np.sin(muscles.max_pennation)
 
@@ -131,7 +131,9 @@ def parameters(model: Model) -> Parameters:
         leg_inertia=skeleton.leg_inertia,
         hip=skeleton.hip[:, :2],
         ankle=skeleton.ankle[:, :2],
+        knee_x_starts=np.array([spline_starts(s) for s in skeleton.knee_x]),
         knee_x=np.array([spline_table(s) for s in skeleton.knee_x]),
+        knee_y_starts=np.array([spline_starts(s) for s in skeleton.knee_y]),
         knee_y=np.array([spline_table(s) for s in skeleton.knee_y]),
         torso=skeleton.torso,
         head=skeleton.head,
@@ -146,29 +148,30 @@ def parameters(model: Model) -> Parameters:
         segment_far=segments.far[:, :2],
         segment_z2=(segments.far[:, 2] - segments.near[:, 2]) ** 2,
         segment_moving=segments.moving,
+        moving_leg=segments.moving_leg,
+        moving_starts=np.array([spline_starts(s) for s in paths.moving_x]),
         moving_x=np.array([spline_table(s) for s in paths.moving_x]),
         moving_y=np.array([spline_table(s) for s in paths.moving_y]),
         moving_range=paths.moving_range,
         max_force=muscles.max_isometric_force,
-        optimal_length=muscles.optimal_fiber_length,
-        slack_length=muscles.tendon_slack_length,
+        inverse_optimal_length=1.0 / muscles.optimal_fiber_length,
+        inverse_slack_length=1.0 / muscles.tendon_slack_length,
         max_speed=muscles.max_contraction_velocity * muscles.optimal_fiber_length,
         pennation_height=height,
         min_length=height / max_sin,
         max_sin_pennation=max_sin,
         min_cos_pennation=np.where(height > 0.0, np.cos(muscles.max_pennation), 1.0),
         tendon_toe_strain=toe_strain,
-        tendon_toe_factor=0.33 / (np.full(18, e3) - 1.0),
+        tendon_toe_rate=3.0 / toe_strain,
+        tendon_toe_factor=np.full(18, 0.33 / (e3 - 1.0)),
         tendon_slope=0.67 / (muscles.tendon_strain - toe_strain),
         passive_rate=muscles.passive_shape / muscles.passive_strain,
         passive_factor=1.0 / (np.exp(muscles.passive_shape) - 1.0),
-        active_shape=muscles.active_shape,
+        inverse_active_shape=1.0 / muscles.active_shape,
         shortening_shape=1.0 / af,
         lengthening_rate=lengthening_rate,
         lengthening_force=flen,
-        extrapolation_start=start,
-        extrapolation_speed=(start - 1.0) / (lengthening_rate * (flen - start)),
-        extrapolation_slope=(flen - 1.0) / (lengthening_rate * (flen - start) ** 2),
+        extrapolation_start=muscles.extrapolation_threshold * flen,
         activation_time=muscles.activation_time,
         deactivation_time=muscles.deactivation_time,
         min_activation=muscles.min_activation,
@@ -196,6 +199,11 @@ def hertz_stiffness(plane_strain_modulus: Array) -> Array:
     return 0.5 * plane_strain_modulus ** (2.0 / 3.0)
 
 
+def spline_starts(spline: Array) -> Array:
+    """Where the pieces of ``spline_table`` start; shape (knots + 1,)."""
+    return np.concatenate([spline[0, :1], spline[0]])
+
+
 def spline_table(spline: Array) -> Array:
     """Polynomial pieces of a SimmSpline given by its knots.
 
@@ -203,15 +211,15 @@ def spline_table(spline: Array) -> Array:
         spline: shape (4, knots): knot, value, first and second derivative.
 
     Returns:
-        shape (knots + 1, 5), see ``Parameters``.
+        shape (knots + 1, 4), see ``es.native.splines``.
     """
     knot, value, slope, second = spline
     c = second / 2.0
     d = np.diff(c) / (3.0 * np.diff(knot))
-    table = np.zeros((len(knot) + 1, 5))
-    table[0, :3] = knot[0], value[0], slope[0]
-    table[1:-1] = np.column_stack([knot[:-1], value[:-1], slope[:-1], c[:-1], d])
-    table[-1, :3] = knot[-1], value[-1], slope[-1]
+    table = np.zeros((len(knot) + 1, 4))
+    table[0, :2] = value[0], slope[0]
+    table[1:-1] = np.column_stack([value[:-1], slope[:-1], c[:-1], d])
+    table[-1, :2] = value[-1], slope[-1]
     return table
 
 

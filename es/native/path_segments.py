@@ -29,6 +29,7 @@ class PathSegments(NamedTuple):
     near: Array
     far: Array
     moving: Index
+    moving_leg: Index
 
 
 def path_segments(model: Model) -> PathSegments:
@@ -84,6 +85,7 @@ def path_segments(model: Model) -> PathSegments:
         np.array(near),
         np.array(far),
         np.array(moving),
+        paths.muscle[paths.moving >= 0] // (MUSCLES // 2),
     )
 
 

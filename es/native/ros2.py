@@ -59,8 +59,10 @@ def advance(
 
         delta = GAMMA * h
         _factor_system(delta, w)
-        k1[:] = f0
-        k1[SPEED:ACTIVATION] = w.held_force
+        for i in range(STATE):
+            k1[i] = f0[i]
+        for i in range(COORDINATES):
+            k1[SPEED + i] = w.held_force[i]
         _solve_stage(delta, w, k1)
 
         for i in range(STATE):
@@ -68,10 +70,11 @@ def advance(
         derivative(trial, excitations, max_force, obstacles, p, w, k2)
         for i in range(STATE):
             k2[i] -= 2.0 * k1[i]
-        forces = w.force
-        forces[:] = 0.0
-        arrow.multiply(w.held_mass, k2[SPEED:ACTIVATION], forces, 1.0)
-        k2[SPEED:ACTIVATION] = forces
+        for i in range(COORDINATES):
+            w.force[i] = 0.0
+        arrow.multiply(w.held_mass, k2[SPEED:ACTIVATION], w.force, 1.0)
+        for i in range(COORDINATES):
+            k2[SPEED + i] = w.force[i]
         _solve_stage(delta, w, k2)
 
         for i in range(STATE):
@@ -79,7 +82,8 @@ def advance(
             trial[i] = y[i] + h * k1[i] + w.error[i]
         step_size, fresh = next_step_size(step_size, error_norm(w.error, y, COORDINATES), accuracy, 2, cut_short)
         if fresh:
-            y[:] = trial
+            for i in range(STATE):
+                y[i] = trial[i]
             start = end
             if start >= duration:
                 return step_size
@@ -89,12 +93,18 @@ def advance(
 @inlined
 def _linearize(w: Workspace) -> None:
     """Keep what the start of a step contributes to both stages, and fill ``stiffness`` and ``damping``."""
-    w.held_mass[:] = w.mass
-    w.held_force[:] = w.force
-    w.held_arm[:] = w.moment_arm
-    w.held_slope[:] = w.length_slope
-    w.stiffness[:] = 0.0
-    w.damping[:] = 0.0
+    arrow.copy(w.mass, w.held_mass)
+    for i in range(COORDINATES):
+        w.held_force[i] = w.force[i]
+    for m in range(MUSCLES):
+        for joint in range(3):
+            w.held_arm[m, joint] = w.moment_arm[m, joint]
+            w.held_slope[m, joint] = w.length_slope[m, joint]
+    for block in range(7):
+        for i in range(3):
+            for j in range(3):
+                w.stiffness[block, i, j] = 0.0
+                w.damping[block, i, j] = 0.0
     for leg in range(2):
         touching = w.foot_wrench[leg, 1] != 0.0 or w.foot_wrench[leg, 2] != 0.0
         if touching:

@@ -68,7 +68,8 @@ def advance(
 
         step_size, fresh = next_step_size(step_size, error_norm(w.error, y, 10 + 3 * obstacles.shape[0]), accuracy, 4, cut_short)
         if fresh:
-            y[:] = trial
+            for i in range(STATE):
+                y[i] = trial[i]
             start = end
             if start >= duration:
                 return step_size

@@ -9,7 +9,7 @@ import math
 from es.native.compile import inlined
 from es.native.model import Array
 from es.native.parameters import Parameters
-from es.native.splines import spline
+from es.native.splines import evaluate_spline
 from es.native.state import HIP
 from es.native.workspace import Workspace
 
@@ -28,8 +28,8 @@ def place_segments(y: Array, p: Parameters, w: Workspace) -> None:
 
         hip_x = trunk_cos * p.hip[leg, 0] - trunk_sin * p.hip[leg, 1]
         hip_y = trunk_sin * p.hip[leg, 0] + trunk_cos * p.hip[leg, 1]
-        shift_x, dx, ddx = spline(p.knee_x[leg], y[first + 1])
-        shift_y, dy, ddy = spline(p.knee_y[leg], y[first + 1])
+        shift_x, dx, ddx = evaluate_spline(p.knee_x_starts[leg], p.knee_x[leg], y[first + 1])
+        shift_y, dy, ddy = evaluate_spline(p.knee_y_starts[leg], p.knee_y[leg], y[first + 1])
         knee_x = hip_x + femur_cos * shift_x - femur_sin * shift_y
         knee_y = hip_y + femur_sin * shift_x + femur_cos * shift_y
         ankle_x = knee_x + tibia_cos * p.ankle[leg, 0] - tibia_sin * p.ankle[leg, 1]

@@ -27,12 +27,24 @@ class Workspace(NamedTuple):
     knee_motion_rate: Array  # (leg, 2), its derivative by knee angle, seen from the femur, m/rad^2
 
     # path_geometry.py
+    moving_point: Array  # (moving points, 2), in their segment frames, m
+    moving_slope: Array  # (moving points, 2), derivatives by knee angle, m/rad
+    moving_stopped: Array  # (moving points,), 1 where the knee is beyond the point's range
     muscle_length: Array  # (18,), m
     moment_arm: Array  # (18, joint), torque per unit of tension, lengthening positive (minus OpenSim's), m
     length_slope: Array  # (18, joint), derivative of length by joint angle, m/rad
 
     # thelen2003.py
     tendon_force: Array  # (18,), N
+    inverse_cos: Array  # (18,), of the pennation angle
+    tendon: Array  # (18,), tendon force over maximum isometric force
+    toe_growth: Array  # (18,), exponential of the tendon's toe, 0 when slack
+    strain: Array  # (18,), of the tendon
+    stretch: Array  # (18,), of the fibre
+    passive_growth: Array  # (18,), exponential of the passive force, 0 for a short fibre
+    relative_force: Array  # (18,), active force over what the fibre holds isometrically
+    speed: Array  # (18,), fibre velocity over the activation-dependent largest one
+    speed_by_load: Array  # (18,), derivative of the fibre velocity by normalised fibre force, m/s
     tendon_by_path: Array  # (18,), derivative of tendon force by muscle length, N/m
     tendon_by_fiber: Array  # (18,), by fibre length, N/m
     speed_by_path: Array  # (18,), derivative of fibre velocity by muscle length, 1/s
@@ -82,10 +94,22 @@ def new_workspace() -> Packed:
             rotation=np.zeros((2, 4, 2)),
             joint_motion=np.zeros((2, 3, 2)),
             knee_motion_rate=np.zeros((2, 2)),
+            moving_point=np.zeros((4, 2)),
+            moving_slope=np.zeros((4, 2)),
+            moving_stopped=np.zeros(4),
             muscle_length=per_muscle,
             moment_arm=np.zeros((18, 3)),
             length_slope=np.zeros((18, 3)),
             tendon_force=per_muscle,
+            inverse_cos=per_muscle,
+            tendon=per_muscle,
+            toe_growth=per_muscle,
+            strain=per_muscle,
+            stretch=per_muscle,
+            passive_growth=per_muscle,
+            relative_force=per_muscle,
+            speed=per_muscle,
+            speed_by_load=per_muscle,
             tendon_by_path=per_muscle,
             tendon_by_fiber=per_muscle,
             speed_by_path=per_muscle,
