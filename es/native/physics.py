@@ -26,7 +26,8 @@ class NativePhysics:
     result from numba's cache.
 
     Args:
-        integrator: "rkm" takes the same steps as OpenSim's Runge-Kutta-Merson; "ros2" is the fast implicit method.
+        integrator: "rkm" takes the steps that the task's new Manager takes in OpenSim, starting afresh each time with
+            0.01 s; "ros2" is the fast implicit method, which keeps its step size.
         accuracy: bound for Simbody's error norm; by default 1e-3 for "rkm", as in the task, and 1e-2 for "ros2".
 
     Raises:
@@ -73,7 +74,9 @@ class NativePhysics:
         Raises:
             SimulationError: the integrator could not go on; the state stays where it stopped.
         """
-        held = np.ascontiguousarray(excitations, dtype=np.float64).reshape(MUSCLES)
+        held = np.ascontiguousarray(excitations, dtype=np.float64)
+        if held.shape != (MUSCLES,):
+            raise UsageError(f"expected {MUSCLES} excitations, got an array of shape {held.shape}")
         step_size = step(
             self._state,
             held,
@@ -83,10 +86,10 @@ class NativePhysics:
             self._workspace,
             self._implicit,
             STEP_SECONDS,
-            self._step_size,
+            self._step_size if self._implicit else FIRST_STEP,
             self._accuracy,
         )
-        if step_size <= 0.0 or not np.isfinite(self._state).all():
+        if step_size <= 0.0:
             raise SimulationError(
                 f"the compiled twin could not finish step {self._steps + 1} of the episode: its error stays above"
                 f" {self._accuracy:g} however short the steps; end the episode"

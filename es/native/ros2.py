@@ -31,6 +31,11 @@ from es.native.workspace import Workspace
 
 GAMMA = 1.0 - 1.0 / math.sqrt(2.0)
 
+# The estimate is the error of one first-order step, while results are judged by what second-order steps add up to over
+# seconds. Measured over 60 episodes of a second: with this factor, accuracy 1e-2 stays within three times the distance
+# that OpenSim's Runge-Kutta-Merson at 1e-3 keeps from itself at 1e-5, in the median and in the worst tenth.
+CAUTION = 3.5
+
 
 @compiled
 def advance(
@@ -80,7 +85,8 @@ def advance(
         for i in range(STATE):
             w.error[i] = 0.5 * h * (k1[i] + k2[i])
             trial[i] = y[i] + h * k1[i] + w.error[i]
-        step_size, fresh = next_step_size(step_size, error_norm(w.error, y, COORDINATES), accuracy, 2, cut_short)
+        error = CAUTION * error_norm(w.error, y, COORDINATES)
+        step_size, fresh = next_step_size(step_size, error, accuracy, 2, cut_short)
         if fresh:
             for i in range(STATE):
                 y[i] = trial[i]
@@ -135,7 +141,7 @@ def _add_foot(leg: int, foot: Array, motion: Array, target: Array) -> None:
 
 @inlined
 def _factor_system(delta: float, w: Workspace) -> None:
-    """Fill ``fiber_gain`` and ``muscle_stiffness`` and factor A into ``system``."""
+    """Fill ``activation_gain``, ``fiber_gain`` and ``muscle_stiffness``, and factor A into ``system``."""
     for block in range(7):
         for i in range(3):
             for j in range(3):
@@ -143,15 +149,19 @@ def _factor_system(delta: float, w: Workspace) -> None:
                     w.damping[block, i, j] + delta * w.stiffness[block, i, j]
                 )
     for m in range(MUSCLES):
+        w.activation_gain[m] = 1.0 / (1.0 - delta * w.activation_rate_by_activation[m])
         # Off its equilibrium a fibre can run away for a while; the method needs no derivative of that.
-        gain = delta / (1.0 - delta * min(w.speed_by_fiber[m], 0.0))
-        w.fiber_gain[m] = gain
-        w.muscle_stiffness[m] = w.tendon_by_path[m] + w.tendon_by_fiber[m] * gain * w.speed_by_path[m]
-        leg = m // LEG_MUSCLES
-        for i in range(3):
-            pull = delta * delta * w.muscle_stiffness[m] * w.held_arm[m, i]
-            for j in range(3):
-                w.system[1 + leg, i, j] += pull * w.held_slope[m, j]
+        w.fiber_gain[m] = 1.0 / (1.0 - delta * min(w.speed_by_fiber[m], 0.0))
+        give = delta * w.fiber_gain[m] * w.speed_by_path[m]
+        w.muscle_stiffness[m] = w.tendon_by_path[m] + w.tendon_by_fiber[m] * give
+    for leg in range(2):
+        block = w.system[1 + leg]
+        for m in range(LEG_MUSCLES * leg, LEG_MUSCLES * (leg + 1)):
+            arm, slope = w.held_arm[m], w.held_slope[m]
+            for i in range(3):
+                pull = delta * delta * w.muscle_stiffness[m] * arm[i]
+                for j in range(3):
+                    block[i, j] += pull * slope[j]
     arrow.factor(w.system)
 
 
@@ -166,21 +176,27 @@ def _solve_stage(delta: float, w: Workspace, k: Array) -> None:
         force[i] = k[SPEED + i]
     arrow.multiply(w.stiffness, k[:COORDINATES], force, delta)
     for m in range(MUSCLES):
-        k[ACTIVATION + m] /= 1.0 - delta * w.activation_rate_by_activation[m]
-        drive = k[FIBER + m] + delta * w.speed_by_activation[m] * k[ACTIVATION + m]
-        k[FIBER + m] = w.fiber_gain[m] / delta * drive
-        first = 3 + 3 * (m // LEG_MUSCLES)
-        slope = w.held_slope[m]
-        stretch = slope[0] * k[first] + slope[1] * k[first + 1] + slope[2] * k[first + 2]
-        tension = delta * (w.muscle_stiffness[m] * stretch + w.tendon_by_fiber[m] * k[FIBER + m])
-        for joint in range(3):
-            force[first + joint] -= tension * w.held_arm[m, joint]
+        k[ACTIVATION + m] *= w.activation_gain[m]
+        k[FIBER + m] += delta * w.speed_by_activation[m] * k[ACTIVATION + m]
+        k[FIBER + m] *= w.fiber_gain[m]
+    for leg in range(2):
+        first = 3 + 3 * leg
+        for m in range(LEG_MUSCLES * leg, LEG_MUSCLES * (leg + 1)):
+            stretch = _stretch(w.held_slope[m], k, first)
+            tension = delta * (w.muscle_stiffness[m] * stretch + w.tendon_by_fiber[m] * k[FIBER + m])
+            for joint in range(3):
+                force[first + joint] -= tension * w.held_arm[m, joint]
     arrow.solve(w.system, force)
     for i in range(COORDINATES):
         k[SPEED + i] = force[i]
         k[i] += delta * force[i]
-    for m in range(MUSCLES):
-        first = 3 + 3 * (m // LEG_MUSCLES)
-        slope = w.held_slope[m]
-        stretch = slope[0] * k[first] + slope[1] * k[first + 1] + slope[2] * k[first + 2]
-        k[FIBER + m] += w.fiber_gain[m] * w.speed_by_path[m] * stretch
+    for leg in range(2):
+        first = 3 + 3 * leg
+        for m in range(LEG_MUSCLES * leg, LEG_MUSCLES * (leg + 1)):
+            k[FIBER + m] += delta * w.fiber_gain[m] * w.speed_by_path[m] * _stretch(w.held_slope[m], k, first)
+
+
+@inlined
+def _stretch(slope: Array, k: Array, first: int) -> float:
+    """Lengthening of a muscle's path by the coordinates of its leg, which start at first."""
+    return slope[0] * k[first] + slope[1] * k[first + 1] + slope[2] * k[first + 2]

@@ -15,7 +15,7 @@ MAX_ATTEMPTS = 100_000  # in one advance; hundreds of times what the hardest fal
 
 @inlined
 def error_norm(error: Array, y: Array, coordinates: int) -> float:
-    """Largest of the root mean squares over coordinates, speeds and muscle states.
+    """Largest of the root mean squares over coordinates, speeds and muscle states; infinite where any is no number.
 
     Args:
         error: estimated error of the step, shape (54,).
@@ -31,6 +31,8 @@ def error_norm(error: Array, y: Array, coordinates: int) -> float:
     for i in range(ACTIVATION, STATE):
         scaled = error[i] / max(1.0, abs(y[i]))
         muscles += scaled * scaled
+    if not math.isfinite(positions + speeds + muscles):
+        return math.inf
     return math.sqrt(max(positions / coordinates, speeds / coordinates, muscles / (STATE - ACTIVATION)))
 
 

@@ -80,6 +80,7 @@ def contract_muscles(y: Array, max_force: Array, p: Parameters, w: Workspace, ra
         w.toe_growth[m] = toe_growth if strain > 0.0 else 0.0
         w.strain[m] = strain
         w.stretch[m] = stretch
+        w.active[m] = active
         w.passive_growth[m] = passive_growth if stretch > 0.0 else 0.0
         w.relative_force[m] = x
         w.speed[m] = speed
@@ -108,10 +109,9 @@ def differentiate_muscles(y: Array, max_force: Array, p: Parameters, w: Workspac
         load_by_fiber -= w.tendon[m] * inverse_cos * tan2 / max(fiber, _NO_LENGTH)
         # The isometric capacity a f_l divides the load.
         log_active_by_fiber = -2.0 * w.stretch[m] * p.inverse_active_shape[m] * p.inverse_optimal_length[m]
-        active = exponential(-w.stretch[m] * w.stretch[m] * p.inverse_active_shape[m])
-        capacity = activation * active
+        capacity = activation * w.active[m]
         w.speed_by_fiber[m] = by_load * (load_by_fiber - w.relative_force[m] * capacity * log_active_by_fiber)
         free = activation == y[ACTIVATION + m]
         moving = 0.75 * p.max_speed[m] * w.speed[m] if by_load > 0.0 else 0.0
-        by_activation = moving - by_load * w.relative_force[m] * active
+        by_activation = moving - by_load * w.relative_force[m] * w.active[m]
         w.speed_by_activation[m] = by_activation if free else 0.0

@@ -41,6 +41,7 @@ class Workspace(NamedTuple):
     toe_growth: Array  # (18,), exponential of the tendon's toe, 0 when slack
     strain: Array  # (18,), of the tendon
     stretch: Array  # (18,), of the fibre
+    active: Array  # (18,), active force-length factor
     passive_growth: Array  # (18,), exponential of the passive force, 0 for a short fibre
     relative_force: Array  # (18,), active force over what the fibre holds isometrically
     speed: Array  # (18,), fibre velocity over the activation-dependent largest one
@@ -80,7 +81,8 @@ class Workspace(NamedTuple):
     held_force: Array  # (9,), force there
     held_arm: Array  # (18, 3), moment arms there
     held_slope: Array  # (18, 3), derivatives of the muscle lengths there
-    fiber_gain: Array  # (18,), how far a fibre follows a change of its speed during the implicit step, s
+    activation_gain: Array  # (18,), share of a change of the activation rate that the implicit step keeps
+    fiber_gain: Array  # (18,), the same for the fibre velocity
     muscle_stiffness: Array  # (18,), derivative of tendon force by path length over the implicit step, N/m
     system: Array  # (7, 3, 3), factors of the implicit step's matrix
 
@@ -106,6 +108,7 @@ def new_workspace() -> Packed:
             toe_growth=per_muscle,
             strain=per_muscle,
             stretch=per_muscle,
+            active=per_muscle,
             passive_growth=per_muscle,
             relative_force=per_muscle,
             speed=per_muscle,
@@ -135,6 +138,7 @@ def new_workspace() -> Packed:
             held_force=np.zeros(9),
             held_arm=np.zeros((18, 3)),
             held_slope=np.zeros((18, 3)),
+            activation_gain=per_muscle,
             fiber_gain=per_muscle,
             muscle_stiffness=per_muscle,
             system=arrow,
