@@ -1,6 +1,6 @@
 """How long the next step is: the rules and the error norm of Simbody's AbstractIntegratorRep.
 
-Both integrators use them, so "accuracy" means the same as in OpenSim's Manager.
+Both integrators use the norm, so "accuracy" means the same as in OpenSim's Manager; ROS2 has its own rules.
 """
 
 import math
