@@ -37,6 +37,9 @@ class OpenSimRunner:
         self.muscles = [opensim.Thelen2003Muscle.safeDownCast(muscles.get(i)) for i in range(18)]
         self.max_force = np.array([m.getMaxIsometricForce() for m in self.muscles])
         self.default_state = self.state.getY().to_numpy()
+        names = ["pelvis_tilt", "pelvis_tx", "pelvis_ty"]
+        names += [f"{joint}_{side}" for side in "rl" for joint in ("hip_flexion", "knee_angle", "ankle_angle")]
+        self.coordinates = [self.model.getCoordinateSet().get(name) for name in names]
         self._order = self._find_order()
         self.default_state = self.default_state[self._order]
         self._manager: Any = None
@@ -105,6 +108,53 @@ class OpenSimRunner:
         """OpenSim's derivative of the state vector."""
         self.model.realizeAcceleration(self.state)
         return self.state.getYDot().to_numpy()[self._order]
+
+    def kinematics(self) -> Array:
+        """Observation entries 0..35 as OpenSim computes them."""
+        state, bodies = self.state, self.model.getBodySet()
+        self.model.realizeVelocity(state)
+        y = self.get_state()
+        center = self.model.calcMassCenterPosition(state)
+        velocity = self.model.calcMassCenterVelocity(state)
+        entries = [*y[:3], *y[9:12], *y[3:9], *y[12:18]]
+        entries += [center.get(0), center.get(1), velocity.get(0), velocity.get(1)]
+        for name in ("head", "pelvis", "torso", "toes_l", "toes_r", "talus_l", "talus_r"):
+            origin = bodies.get(name).getPositionInGround(state)
+            entries += [origin.get(0), origin.get(1)]
+        return np.array(entries)
+
+    def foot_forces(self) -> Array:
+        """Force of ground and obstacles on each foot, shape (2 legs, x and y), N; after ``derivative``."""
+        total = np.zeros((2, 2))
+        forces = self.model.getForceSet()
+        for name in ["foot_r", "foot_l", *(f"ball_force_{i}" for i in range(len(self.obstacles)))]:
+            force = forces.get(name)
+            labels, values = force.getRecordLabels(), force.getRecordValues(self.state)
+            for i in range(labels.getSize()):
+                for leg, side in enumerate("rl"):
+                    for axis, letter in enumerate("XY"):
+                        if labels.get(i).endswith(f"_{side}.force.{letter}"):
+                            total[leg, axis] += values.get(i)
+        return total
+
+    def limit_torques(self) -> Array:
+        """Torques of the joint limits, shape (2 legs, hip knee ankle), N m."""
+        forces = self.model.getForceSet()
+        names = [[f"{joint}Limit_{side}" for joint in ("Hip", "Knee", "Ankle")] for side in "rl"]
+        limits = [[opensim.CoordinateLimitForce.safeDownCast(forces.get(n)) for n in row] for row in names]
+        return np.array([[limit.calcLimitForce(self.state) for limit in row] for row in limits])
+
+    def moment_arms(self) -> Array:
+        """Moment arms about hip, knee and ankle of each muscle's leg, shape (18, 3), shortening positive, m."""
+        return np.array(
+            [
+                [
+                    muscle.getGeometryPath().computeMomentArm(self.state, coordinate)
+                    for coordinate in self.coordinates[3 + 3 * (m // 9) : 6 + 3 * (m // 9)]
+                ]
+                for m, muscle in enumerate(self.muscles)
+            ]
+        )
 
     def start(self, accuracy: float) -> None:
         """Begin an integration from the current state with Runge-Kutta-Merson."""

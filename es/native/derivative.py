@@ -2,7 +2,7 @@
 
 from es.native import arrow
 from es.native.activation import activate_muscles
-from es.native.compile import compiled, entry_point
+from es.native.compile import compiled, entry_point, inlined
 from es.native.contact import touch
 from es.native.dynamics import assemble, move_feet
 from es.native.joint_limits import limit_joints
@@ -59,6 +59,12 @@ def derivative(
 ) -> None:
     """Write the whole derivative of the state; arguments as for ``evaluate``."""
     evaluate(y, excitations, max_force, obstacles, p, w, rate, False)
+    _accelerate(w, rate)
+
+
+@inlined
+def _accelerate(w: Workspace, rate: Array) -> None:
+    """Write the accelerations, the solution of mass matrix times accelerations = forces."""
     arrow.copy(w.mass, w.factored)
     arrow.factor(w.factored)
     arrow.solve(w.factored, w.force)
@@ -76,5 +82,10 @@ def state_derivative(
     packed_workspace: Packed,
     rate: Array,
 ) -> None:
-    """``derivative`` for callers in Python, which hold parameters and workspace as arrays of shape (1,)."""
-    derivative(y, excitations, max_force, obstacles, packed_parameters[0], packed_workspace[0], rate)
+    """``derivative`` for callers in Python, who read terms and partial derivatives from the workspace.
+
+    Parameters and workspace come packed, as arrays of shape (1,).
+    """
+    w = packed_workspace[0]
+    evaluate(y, excitations, max_force, obstacles, packed_parameters[0], w, rate, True)
+    _accelerate(w, rate)

@@ -97,6 +97,11 @@ class NativePhysics:
         self._step_size = step_size
         self._steps += 1
 
+    @property
+    def state(self) -> Array:
+        """A copy of the state, shape (54,), see ``es.native.state``."""
+        return self._state.copy()
+
     def kinematics(self) -> Array:
         """Observation entries 0..35 (see ``es.native.observe``), centre of mass without obstacles; shape (36,)."""
         out = np.empty(36)

@@ -98,7 +98,8 @@ def differentiate_muscles(y: Array, max_force: Array, p: Parameters, w: Workspac
         by_path = by_strain * p.inverse_slack_length[m]
         inverse_cos = w.inverse_cos[m]
         w.tendon_by_path[m] = max_force[m] * by_path
-        w.tendon_by_fiber[m] = -max_force[m] * by_path * inverse_cos
+        clamped = y[FIBER + m] <= p.min_length[m]
+        w.tendon_by_fiber[m] = 0.0 if clamped else -max_force[m] * by_path * inverse_cos
 
         by_load = w.speed_by_load[m]
         w.speed_by_path[m] = by_load * by_path * inverse_cos
@@ -110,7 +111,8 @@ def differentiate_muscles(y: Array, max_force: Array, p: Parameters, w: Workspac
         # The isometric capacity a f_l divides the load.
         log_active_by_fiber = -2.0 * w.stretch[m] * p.inverse_active_shape[m] * p.inverse_optimal_length[m]
         capacity = activation * w.active[m]
-        w.speed_by_fiber[m] = by_load * (load_by_fiber - w.relative_force[m] * capacity * log_active_by_fiber)
+        load_by_fiber -= w.relative_force[m] * capacity * log_active_by_fiber
+        w.speed_by_fiber[m] = 0.0 if clamped else by_load * load_by_fiber
         free = activation == y[ACTIVATION + m]
         moving = 0.75 * p.max_speed[m] * w.speed[m] if by_load > 0.0 else 0.0
         by_activation = moving - by_load * w.relative_force[m] * w.active[m]
