@@ -14,6 +14,8 @@ from es.native.path_segments import path_segments
 
 Packed = NDArray[np.void]
 
+_CACHE_LINE = 64  # bytes
+
 
 class Parameters(NamedTuple):
     """Constants of the equations; each file of equations names the ones it uses.
@@ -224,9 +226,21 @@ def spline_table(spline: Array) -> Array:
 
 
 def pack(fields: NamedTuple) -> Packed:
-    """Copy a tuple of arrays into one structured array of shape (1,) with the same field names."""
+    """Copy a tuple of arrays into one structured array of shape (1,) with the same field names.
+
+    Every field starts on a cache line of its own. Compilers must assume that two fields of one block may be read and
+    written in turn, and work on four numbers at a time only if the fields are a multiple of that apart.
+    """
     arrays: dict[str, NDArray[Any]] = {name: np.asarray(value) for name, value in fields._asdict().items()}
-    dtype = np.dtype([(name, array.dtype, array.shape) for name, array in arrays.items()])
+    sizes = [-(-array.nbytes // _CACHE_LINE) * _CACHE_LINE for array in arrays.values()]
+    dtype = np.dtype(
+        {
+            "names": list(arrays),
+            "formats": [(array.dtype, array.shape) for array in arrays.values()],
+            "offsets": [sum(sizes[:i]) for i in range(len(sizes))],
+            "itemsize": sum(sizes),
+        }
+    )
     packed = np.zeros(1, dtype)
     for name, array in arrays.items():
         packed[name][0] = array

@@ -34,7 +34,7 @@ GAMMA = 1.0 - 1.0 / math.sqrt(2.0)
 # The estimate is the error of one first-order step, while results are judged by what second-order steps add up to over
 # seconds. Measured over 60 episodes of a second: with this factor, accuracy 1e-2 stays within three times the distance
 # that OpenSim's Runge-Kutta-Merson at 1e-3 keeps from itself at 1e-5, in the median and in the worst tenth.
-CAUTION = 2.5
+CAUTION = 3.0
 
 
 @compiled
