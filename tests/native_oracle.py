@@ -1,5 +1,11 @@
-"""OpenSim's own answers for the compiled twin's tests: the model file, its lumbar joint welded, obstacles on the ground."""
+"""OpenSim's own answers for the compiled twin's tests.
 
+    python -m tests.native_oracle
+
+writes the one that takes long: three seconds of random excitation at accuracy 1e-5.
+"""
+
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,20 +14,27 @@ import opensim
 from es.native.extract import model_path
 from es.native.model import Array
 
+LONG_TRAJECTORY = Path(__file__).parent / "golden" / "native_opensim_rkm_1e-5.npz"
 OBSTACLE_STIFFNESS = 1e6  # divided by the radius, as the 2017 task sets it
 
 
 class OpenSimRunner:
-    """gait9dof18musc with a welded lumbar joint and spheres fixed to the ground as obstacles.
+    """gait9dof18musc with spheres fixed to the ground as obstacles.
 
     State vectors are those of ``es.native.state``.
+
+    Args:
+        obstacles: shape (k, 3), centre x, centre y and radius, m.
+        welded: weld the lumbar joint. Left locked, as in the model file, it moves as little, but its
+            coordinate counts in the integrator's error norm.
     """
 
-    def __init__(self, obstacles: Array | None = None) -> None:
+    def __init__(self, obstacles: Array | None = None, welded: bool = True) -> None:
         opensim.Logger.setLevelString("off")
         self.obstacles = np.zeros((0, 3)) if obstacles is None else np.asarray(obstacles, dtype=float)
         self.model = opensim.Model(str(model_path()))
-        self._weld_lumbar()
+        if welded:
+            self._weld_lumbar()
         for i, (x, y, radius) in enumerate(self.obstacles):
             self._add_obstacle(i, float(x), float(y), float(radius))
         self.controller = opensim.PrescribedController()
@@ -36,13 +49,16 @@ class OpenSimRunner:
         self._controls = [opensim.Constant.safeDownCast(functions.get(i)) for i in range(18)]
         self.muscles = [opensim.Thelen2003Muscle.safeDownCast(muscles.get(i)) for i in range(18)]
         self.max_force = np.array([m.getMaxIsometricForce() for m in self.muscles])
-        self.default_state = self.state.getY().to_numpy()
+        self._all_default = self.state.getY().to_numpy()
         names = ["pelvis_tilt", "pelvis_tx", "pelvis_ty"]
-        names += [f"{joint}_{side}" for side in "rl" for joint in ("hip_flexion", "knee_angle", "ankle_angle")]
+        names += [
+            f"{joint}_{side}" for side in "rl" for joint in ("hip_flexion", "knee_angle", "ankle_angle")
+        ]
         self.coordinates = [self.model.getCoordinateSet().get(name) for name in names]
         self._order = self._find_order()
-        self.default_state = self.default_state[self._order]
         self._manager: Any = None
+        self._restart = False
+        self._steps = 0
 
     def _find_order(self) -> Array:
         """Where each entry of a state vector stands in OpenSim's Y."""
@@ -54,7 +70,7 @@ class OpenSimRunner:
         muscles = [m.getName() for m in self.muscles]
         paths += [f"/forceset/{m}/{part}" for part in ("activation", "fiber_length") for m in muscles]
         probe = opensim.State(self.state)
-        probe.setY(opensim.Vector.createFromMat(np.arange(54.0)))
+        probe.setY(opensim.Vector.createFromMat(np.arange(float(len(self._all_default)))))
         return np.array([int(self.model.getStateVariableValue(probe, path)) for path in paths])
 
     def _weld_lumbar(self) -> None:
@@ -96,7 +112,7 @@ class OpenSimRunner:
 
     def set_state(self, y: Array) -> None:
         """Put a state vector into OpenSim's state."""
-        in_their_order = np.empty(54)
+        in_their_order = self._all_default.copy()
         in_their_order[self._order] = y
         self.state.setY(opensim.Vector.createFromMat(in_their_order))
 
@@ -145,7 +161,7 @@ class OpenSimRunner:
         return np.array([[limit.calcLimitForce(self.state) for limit in row] for row in limits])
 
     def moment_arms(self) -> Array:
-        """Moment arms about hip, knee and ankle of each muscle's leg, shape (18, 3), shortening positive, m."""
+        """Moment arms about a muscle's hip, knee and ankle, shape (18, 3), shortening positive, m."""
         return np.array(
             [
                 [
@@ -156,8 +172,13 @@ class OpenSimRunner:
             ]
         )
 
-    def start(self, accuracy: float) -> None:
-        """Begin an integration from the current state with Runge-Kutta-Merson."""
+    def start(self, accuracy: float, restart: bool = False) -> None:
+        """Begin an integration from the current state with Runge-Kutta-Merson.
+
+        Args:
+            accuracy: of Simbody's integrator.
+            restart: forget the step size after every control step, as the task's new Manager does.
+        """
         self.state.setTime(0.0)
         self._manager = opensim.Manager(self.model)
         self._manager.setIntegratorMethod(opensim.Manager.IntegratorMethod_RungeKuttaMerson)
@@ -165,11 +186,28 @@ class OpenSimRunner:
         self._manager.setPerformAnalyses(False)
         self._manager.setWriteToStorage(False)
         self._manager.initialize(self.state)
-        self._steps = 0
+        self._steps, self._restart = 0, restart
 
     def advance(self, excitations: Array) -> Array:
-        """Integrate 0.01 s on; the step size carries over. Returns the new state vector."""
+        """Integrate 0.01 s on and return the new state vector."""
         self.set_excitations(excitations)
+        if self._restart and self._steps:
+            self._manager.initialize(self.state)
         self._steps += 1
         self.state = self._manager.integrate(0.01 * self._steps)
         return self.get_state()
+
+
+def main() -> None:
+    """Write the long trajectory."""
+    excitations = np.repeat(np.random.default_rng(15).random((60, 18)), 5, axis=0)
+    runner = OpenSimRunner(welded=False)
+    runner.start(1e-5, restart=True)
+    pelvis = np.array([runner.advance(row)[1:3] for row in excitations])
+    LONG_TRAJECTORY.parent.mkdir(exist_ok=True)
+    np.savez_compressed(LONG_TRAJECTORY, excitations=excitations, pelvis=pelvis)
+    print(f"wrote {LONG_TRAJECTORY}")
+
+
+if __name__ == "__main__":
+    main()

@@ -43,7 +43,7 @@ class Samples(NamedTuple):
 
 
 def random_state(rng: np.random.Generator, twin: Twin) -> tuple[Array, Array]:
-    """State and excitations: joints beyond their limits, feet in the ground and in obstacles, fibres at their shortest."""
+    """State and excitations: joints beyond limits, feet in ground and obstacles, fibres at their shortest."""
     low = np.array([-0.6, -0.3, 0.6, -0.8, -2.3, -0.9, -0.8, -2.3, -0.9])
     high = np.array([0.6, 1.5, 1.1, 2.3, 0.4, 0.6, 2.3, 0.4, 0.6])
     optimal = twin.model.muscles.optimal_fiber_length
@@ -101,7 +101,9 @@ def test_samples_reach_every_corner(samples: Samples, twin: Twin) -> None:
     muscles = samples.states[:, 36:] <= twin.constants.min_length
     assert muscles.any(axis=0).sum() >= 10, "fibres at their shortest"
     assert (samples.opensim["limit"] != 0.0).any(axis=0).all(), "every joint at its limit"
-    assert (samples.opensim["foot"][:300] != 0.0).any(axis=2).sum() > 100, "feet on the ground or on obstacles"
+    assert (samples.opensim["foot"][:300] != 0.0).any(axis=2).sum() > 100, (
+        "feet on the ground or on obstacles"
+    )
 
 
 def test_muscle_lengths(samples: Samples) -> None:
@@ -177,7 +179,9 @@ def test_partial_derivatives(samples: Samples, twin: Twin, partial: str, output:
         shift = np.zeros(54)
         shift[entry : entry + len(expected)] = step
         difference = (outputs(y + shift, excitations) - outputs(y - shift, excitations)) / (2.0 * step)
-        agreeing.append(np.isclose(difference, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max() + 1e-6))
+        agreeing.append(
+            np.isclose(difference, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max() + 1e-6)
+        )
     assert np.mean(agreeing) > 0.995
 
 

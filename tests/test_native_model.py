@@ -33,7 +33,9 @@ def test_stored_numbers_are_those_of_the_model_file() -> None:
 
 def test_text_keeps_every_bit() -> None:
     model = load_model()
-    skeleton = dataclasses.replace(model.skeleton, trunk_mass=np.nextafter(model.skeleton.trunk_mass, 0.0).item())
+    skeleton = dataclasses.replace(
+        model.skeleton, trunk_mass=np.nextafter(model.skeleton.trunk_mass, 0.0).item()
+    )
     odd = dataclasses.replace(model, skeleton=skeleton)
     assert differences(odd, from_json(to_json(odd))) == []
     assert differences(model, from_json(to_json(odd))) == ["model.skeleton.trunk_mass"]
@@ -45,7 +47,12 @@ def test_the_body_weighs_what_the_task_says() -> None:
 
 def test_legs_mirror_each_other() -> None:
     model = load_model()
-    for values in (model.skeleton.leg_mass, model.skeleton.knee_x, model.limits.lower, model.ground.stiffness):
+    for values in (
+        model.skeleton.leg_mass,
+        model.skeleton.knee_x,
+        model.limits.lower,
+        model.ground.stiffness,
+    ):
         np.testing.assert_array_equal(values[0], values[1])
     np.testing.assert_array_equal(model.skeleton.hip[0] * [1, 1, -1], model.skeleton.hip[1])
 

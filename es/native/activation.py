@@ -1,8 +1,8 @@
 """First-order activation dynamics (OpenSim MuscleFirstOrderActivationDynamicModel; Thelen 2003, equation 2).
 
-Time constant: t_act (0.5 + 1.5 a) while activation rises, t_deact / (0.5 + 1.5 a) while it falls. The rate uses the
-activation clamped to [a_min, 1], but neither the state nor the excitation is clamped: at zero excitation the state
-drifts below a_min, and has to climb back before the muscle answers.
+Time constant: t_act (0.5 + 1.5 a) while activation rises, t_deact / (0.5 + 1.5 a) while it falls. The rate
+uses the activation clamped to [a_min, 1], but neither the state nor the excitation is clamped: at zero
+excitation the state drifts below a_min, and has to climb back before the muscle answers.
 """
 
 from es.native.compile import inlined
@@ -16,7 +16,7 @@ from es.native.workspace import Workspace
 def activate_muscles(
     y: Array, excitations: Array, p: Parameters, w: Workspace, rate: Array, with_partials: bool
 ) -> None:
-    """Write the activation rates, 1/s, to entries 18..35 of rate; on demand ``activation_rate_by_activation``."""
+    """Write entries 18..35 of rate, 1/s, and on demand ``activation_rate_by_activation``."""
     for m in range(MUSCLES):
         activation = min(max(y[ACTIVATION + m], p.min_activation[m]), 1.0)
         excess = excitations[m] - activation

@@ -34,10 +34,10 @@ def multiply(a: Array, x: Array, out: Array, scale: float) -> None:
 
 @inlined
 def factor(a: Array) -> None:
-    """Replace A by its factors, for ``solve``: each leg block by L U, the blocks beside it by L^-1 and U^-1 products.
+    """Replace A by its factors for ``solve``: diagonal blocks by L U, the others by products with L^-1 and U^-1.
 
-    Gaussian elimination of the legs, then of what they leave of the base, without pivoting: the mass matrix is positive
-    definite, and what the implicit method adds to it nearly so.
+    Gaussian elimination of the legs, then of what they leave of the base, without pivoting: the mass matrix
+    is positive definite, and what the implicit method adds to it nearly so.
     """
     for leg in range(2):
         block, right, below = a[1 + leg], a[5 + leg], a[3 + leg]
@@ -52,7 +52,9 @@ def factor(a: Array) -> None:
             below[i, 2] = (below[i, 2] - below[i, 0] * block[0, 2] - below[i, 1] * block[1, 2]) * block[2, 2]
         for i in range(3):
             for j in range(3):
-                a[0, i, j] -= below[i, 0] * right[0, j] + below[i, 1] * right[1, j] + below[i, 2] * right[2, j]
+                a[0, i, j] -= (
+                    below[i, 0] * right[0, j] + below[i, 1] * right[1, j] + below[i, 2] * right[2, j]
+                )
     _factor3(a[0])
 
 

@@ -11,7 +11,6 @@ import math
 from es.native.compile import inlined
 from es.native.model import Array
 from es.native.parameters import Parameters
-from es.native.state import SPEED
 from es.native.workspace import Workspace
 
 # The task's obstacles: dissipation of the material, s/m, and no friction.
@@ -55,7 +54,20 @@ def touch(y: Array, obstacles: Array, p: Parameters, w: Workspace, with_partials
                 reach = obstacles[k, 2] + p.sphere_radius[leg, sphere]
                 square = dx * dx + dy * dy + p.sphere_z[leg, sphere] * p.sphere_z[leg, sphere]
                 if square < reach * reach:
-                    _touch_obstacle(leg, sphere, x, height, dx, dy, square, obstacles[k, 2], obstacles[k, 3], p, w, with_partials)
+                    _touch_obstacle(
+                        leg,
+                        sphere,
+                        x,
+                        height,
+                        dx,
+                        dy,
+                        square,
+                        obstacles[k, 2],
+                        obstacles[k, 3],
+                        p,
+                        w,
+                        with_partials,
+                    )
 
 
 @inlined
@@ -70,8 +82,8 @@ def _sphere_center(w: Workspace, p: Parameters, leg: int, sphere: int) -> tuple[
 def _first_in_sweep(heel_x: float, heel_y: float, toe_x: float, toe_y: float, leg: int, p: Parameters) -> int:
     """Which sphere Simbody's sweep and prune meets first (GeneralContactSubsystem).
 
-    It sorts along the axis on which the three geometries spread most; the plane counts as a point at the origin.
-    Positions are in ground.
+    It sorts along the axis on which the three geometries spread most; the plane counts as a point at the
+    origin. Positions are in ground.
     """
     heel_z, toe_z = p.sphere_z[leg, 0], p.sphere_z[leg, 1]
     spread_x = _spread(heel_x, toe_x)
@@ -128,7 +140,8 @@ def _touch_ground(
     relative = abs(slip) / p.transition_velocity[leg]
     excess = 2.0 * (p.static_friction[leg] - p.dynamic_friction[leg]) / (1.0 + relative * relative)
     coulomb = p.dynamic_friction[leg] + excess
-    # Friction over normal force and its derivative by slip; the part of static friction is treated as constant.
+    # Friction over normal force and its derivative by slip; the part of static friction is treated as
+    # constant.
     mu_slope = p.viscous_friction[leg]
     if relative < 1.0:
         mu_slope += coulomb / p.transition_velocity[leg]
@@ -176,7 +189,7 @@ def _touch_obstacle(
     w: Workspace,
     with_partials: bool,
 ) -> None:
-    """Add the contact of a foot sphere with an obstacle; the normal leans out of the plane, its z does no work.
+    """Add the contact of a foot sphere with an obstacle; the z of its slanted normal does no work.
 
     Args:
         leg: 0 right, 1 left.
@@ -253,7 +266,7 @@ def _add_partials(
     dyy: float,
     w: Workspace,
 ) -> None:
-    """Add a point force's derivatives by the point's displacement (k) and velocity (d) to those of the wrench."""
+    """Add a point force's derivatives by displacement (k) and velocity (d) to those of the wrench."""
     _add_projected(w.foot_stiffness[leg], px, py, kxx, kxy, kyx, kyy)
     _add_projected(w.foot_damping[leg], px, py, dxx, dxy, dyx, dyy)
 

@@ -1,8 +1,9 @@
 """Equations of motion: mass matrix and generalised forces of the planar skeleton.
 
 R. Featherstone, "Rigid Body Dynamics Algorithms" (2008), composite rigid bodies (chapter 6) and recursive
-Newton-Euler (chapter 5), in the plane: a motion is (angular, x, y), a wrench (moment, x, y), both about the pelvis origin
-and in ground directions, so that composite bodies simply add up. Same as Simbody's u-dot = M^-1 (forces - bias).
+Newton-Euler (chapter 5), in the plane: a motion is (angular, x, y), a wrench (moment, x, y), both about the
+pelvis origin and in ground directions, so that composite bodies simply add up. Same as Simbody's u-dot = M^-1
+(forces - bias).
 """
 
 from es.native.compile import inlined
@@ -66,7 +67,9 @@ def assemble(y: Array, p: Parameters, w: Workspace) -> None:
         foot_motion = _add_scaled(tibia_motion, ankle, ankle_speed)
         femur_acceleration = _add_scaled(base_acceleration, _cross(base_motion, hip), hip_speed)
         knee_rate = _add_scaled(
-            _cross(femur_motion, knee), (0.0, w.knee_motion_rate[leg, 0], w.knee_motion_rate[leg, 1]), knee_speed
+            _cross(femur_motion, knee),
+            (0.0, w.knee_motion_rate[leg, 0], w.knee_motion_rate[leg, 1]),
+            knee_speed,
         )
         tibia_acceleration = _add_scaled(femur_acceleration, knee_rate, knee_speed)
         foot_acceleration = _add_scaled(tibia_acceleration, _cross(tibia_motion, ankle), ankle_speed)
@@ -142,7 +145,14 @@ def _leg_inertia(leg: int, segment: int, p: Parameters, w: Workspace) -> Inertia
 
 @inlined
 def _inertia(
-    cos: float, sin: float, origin_x: float, origin_y: float, mass: float, center_x: float, center_y: float, inertia: float
+    cos: float,
+    sin: float,
+    origin_x: float,
+    origin_y: float,
+    mass: float,
+    center_x: float,
+    center_y: float,
+    inertia: float,
 ) -> Inertia:
     """Mass, first moments and moment of inertia of a segment about the pelvis origin."""
     x = origin_x + cos * center_x - sin * center_y

@@ -16,8 +16,8 @@ _ROUND = 6755399441055744.0
 def exponential(x: float) -> float:
     """e^x to within two units in the last place, for x clamped to [-700, 700].
 
-    Three calls for each muscle are half of what the muscles cost; one after the other through the C library they take
-    three times as long.
+    Three calls for each muscle are half of what the muscles cost; one after the other through the C library
+    they take three times as long.
     """
     x = min(max(x, -700.0), 700.0)
     shifted = x * _LOG2_E + _ROUND

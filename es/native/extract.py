@@ -2,8 +2,9 @@
 
     python -m es.native.extract
 
-This is the only file of ``es.native`` that imports OpenSim. What the twin's equations take for granted (a planar
-model, frames that are only shifted against each other, welded toes) is checked here and refused with a clear error.
+This is the only file of ``es.native`` that imports OpenSim. What the twin's equations take for granted (a
+planar model, frames that are only shifted against each other, welded toes) is checked here and refused with a
+clear error.
 """
 
 import hashlib
@@ -43,7 +44,9 @@ def model_path() -> Path:
     """
     spec = importlib.util.find_spec("osim")
     if spec is None or not spec.submodule_search_locations:
-        raise SimulationError("the model file comes with the package osim-rl, which is not installed: pip install osim-rl")
+        raise SimulationError(
+            "the model file comes with the package osim-rl, which is not installed: pip install osim-rl"
+        )
     return Path(spec.submodule_search_locations[0]) / "models" / "gait9dof18musc.osim"
 
 
@@ -77,7 +80,7 @@ def _vec(v: Any, n: int = 3) -> Array:
 
 
 def _transform(transform: Any) -> tuple[Array, Array]:
-    """Origin (3,) and rotation matrix (3, 3) of a SimTK Transform; the owner stays alive while its parts are read."""
+    """Origin (3,) and rotation (3, 3) of a SimTK Transform, which must outlive the reading of its parts."""
     rotation, origin = transform.R(), transform.p()
     matrix = rotation.asMat33()
     return _vec(origin), np.array([[matrix.get(i, j) for j in range(3)] for i in range(3)])
@@ -156,8 +159,13 @@ def _knee(osim: Any, side: str) -> tuple[Array, Array]:
     )
     zero, one = opensim.Vector(1, 0.0), opensim.Vector(1, 1.0)
     turn = axes[0].getFunction()
-    _require(turn.calcValue(zero) == 0.0 and turn.calcValue(one) == 1.0, "a knee angle that is its coordinate")
-    _require(all(axes[i].getFunction().calcValue(zero) == 0.0 for i in (1, 2, 5)), "a knee without constant offsets")
+    _require(
+        turn.calcValue(zero) == 0.0 and turn.calcValue(one) == 1.0, "a knee angle that is its coordinate"
+    )
+    _require(
+        all(axes[i].getFunction().calcValue(zero) == 0.0 for i in (1, 2, 5)),
+        "a knee without constant offsets",
+    )
     directions = np.array([_vec(axes[i].getAxis()) for i in (0, 3, 4)])
     _require(bool(np.array_equal(directions, np.eye(3)[[2, 0, 1]])), "knee axes z, x, y")
     return _spline(axes[3].getFunction()), _spline(axes[4].getFunction())
@@ -165,7 +173,9 @@ def _knee(osim: Any, side: str) -> tuple[Array, Array]:
 
 def _skeleton(osim: Any, state: Any) -> Skeleton:
     trunk_mass, trunk_center, trunk_inertia = _segment(osim, state, TRUNK)
-    legs = [[_segment(osim, state, tuple(f"{b}_{s}" for b in bodies)) for bodies in LEG_SEGMENTS] for s in SIDES]
+    legs = [
+        [_segment(osim, state, tuple(f"{b}_{s}" for b in bodies)) for bodies in LEG_SEGMENTS] for s in SIDES
+    ]
 
     def parent_offset(joint: str) -> Array:
         return _transform(osim.getJointSet().get(joint).getParentFrame().findTransformInBaseFrame())[0]
@@ -247,7 +257,9 @@ def _place(osim: Any, state: Any, body: str) -> tuple[int, Array]:
 
 def _paths(osim: Any, state: Any) -> Paths:
     muscle, segment, location, condition_joint, condition_range, moving = [], [], [], [], [], []
-    moving_x, moving_y, moving_range = [], [], []
+    moving_x: list[Array] = []
+    moving_y: list[Array] = []
+    moving_range: list[tuple[float, float]] = []
     for number, model_muscle in enumerate(_thelen_muscles(osim)):
         path = model_muscle.getGeometryPath()
         _require(path.getWrapSet().getSize() == 0, f"no wrapping in {model_muscle.getName()}")
@@ -271,11 +283,16 @@ def _paths(osim: Any, state: Any) -> Paths:
                 names = {c.getName() for c in (knee, mover.getYCoordinate(), mover.getZCoordinate())}
                 _require(names == {f"knee_angle_{body[-1]}"}, f"{point.getName()} to move with the knee")
                 z = _spline(mover.get_z_location())
-                _require(not z[2:].any() and bool(np.all(z[1] == z[1, 0])), f"{point.getName()} to keep its z")
+                _require(
+                    not z[2:].any() and bool(np.all(z[1] == z[1, 0])), f"{point.getName()} to keep its z"
+                )
                 _require(not origin.any(), f"{point.getName()} on the first body of its segment")
                 moving_x.append(_spline(mover.get_x_location()))
                 moving_y.append(_spline(mover.get_y_location()))
-                _require(bool(np.array_equal(moving_x[-1][0], moving_y[-1][0])), "x and y splines with the same knots")
+                _require(
+                    bool(np.array_equal(moving_x[-1][0], moving_y[-1][0])),
+                    "x and y splines with the same knots",
+                )
                 moving_range.append((knee.getRangeMin(), knee.getRangeMax()))
             else:
                 _require(point.getConcreteClassName() == "PathPoint", f"{point.getName()} to be a PathPoint")
@@ -312,7 +329,9 @@ def _ground(osim: Any, state: Any) -> GroundContact:
             radius_row.append(sphere.getRadius())
         centers.append(row)
         radii.append(radius_row)
-    forces = [opensim.HuntCrossleyForce.safeDownCast(osim.getForceSet().get(f"foot_{side}")) for side in SIDES]
+    forces = [
+        opensim.HuntCrossleyForce.safeDownCast(osim.getForceSet().get(f"foot_{side}")) for side in SIDES
+    ]
 
     def read(getter: str) -> Array:
         return np.array([getattr(force, getter)() for force in forces])

@@ -1,7 +1,7 @@
 """Springs and dampers at the ends of the leg joints' ranges (OpenSim CoordinateLimitForce).
 
-Stiffness rises over the transition as a smooth quintic step, torque is that stiffness times the excess, and the
-damping rises with it.
+Stiffness rises over the transition as a smooth quintic step, torque is that stiffness times the excess, and
+the damping rises with it.
 """
 
 from es.native.compile import inlined

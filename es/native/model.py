@@ -1,23 +1,22 @@
-"""What the compiled twin knows about the runner: every number of ``gait9dof18musc.osim``, read through OpenSim.
+"""What the compiled twin knows about the runner: the numbers of ``gait9dof18musc.osim``, as OpenSim reads them.
 
 The numbers live in ``gait9dof18musc.json`` beside this file, so hosts without OpenSim can simulate.
 ``python -m es.native.extract`` writes that file and a test extracts again and compares.
 
-Conventions: SI units and radians. The model is planar: x forward, y up, z to the right; every segment keeps its z.
-A *segment* is a group of welded bodies, and its frame is that of the body named first:
+Conventions: SI units and radians. The model is planar: x forward, y up, z to the right; every segment keeps
+its z. A *segment* is a group of welded bodies, and its frame is that of the body named first:
 
     trunk = pelvis + torso + head       femur       tibia       foot = talus + calcn + toes
 
-Legs are ordered right, left. Segments along a leg are numbered 0 trunk, 1 femur, 2 tibia, 3 foot, and its joints
-0 hip (trunk to femur), 1 knee (femur to tibia), 2 ankle (tibia to foot).
+Legs are ordered right, left. Segments along a leg are numbered 0 trunk, 1 femur, 2 tibia, 3 foot, and its
+joints 0 hip (trunk to femur), 1 knee (femur to tibia), 2 ankle (tibia to foot).
 """
 
 import dataclasses
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,7 +124,8 @@ class Paths:
         muscle: muscle of each point, shape (points,).
         segment: leg segment that carries the point, 0..3, shape (points,).
         location: in the segment frame, shape (points, 3), m. Of a moving point only z counts.
-        condition_joint: leg joint (0..2) whose angle switches a ConditionalPathPoint, -1 for others, shape (points,).
+        condition_joint: leg joint (0..2) whose angle switches a ConditionalPathPoint, -1 for others, shape
+            (points,).
         condition_range: angles between which it is on, shape (points, 2), rad.
         moving: row in ``moving_x`` and ``moving_y`` of a MovingPathPoint, -1 for others, shape (points,).
         moving_x: forward position in the segment frame against knee angle, a spline for each moving point,
@@ -152,7 +152,7 @@ class GroundContact:
 
     Attributes:
         normal: of the ground plane, which runs through the origin, shape (2,).
-        sphere_center: in the foot frame, shape (2 legs, 2 heel and toe, 3), m; z from the hip centre's plane.
+        sphere_center: in the foot frame, shape (2 legs, 2 heel and toe, 3), m.
         sphere_radius: shape (2, 2), m.
         stiffness: plane-strain modulus, shape (2,), Pa.
         dissipation: shape (2,), s/m.
@@ -219,14 +219,22 @@ def load_model() -> Model:
 
 
 def to_json(model: Model) -> str:
-    """A model as text; floats are written so that they read back bit for bit."""
+    """A model as text, one field a line; floats are written so that they read back bit for bit."""
 
     def plain(value: Any) -> Any:
         if dataclasses.is_dataclass(value):
             return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
         return value.tolist() if isinstance(value, np.ndarray) else value
 
-    return json.dumps(plain(model), indent=1) + "\n"
+    parts = {name: value if isinstance(value, str) else value.items() for name, value in plain(model).items()}
+    lines = []
+    for name, part in parts.items():
+        if isinstance(part, str):
+            lines.append(f"{json.dumps(name)}: {json.dumps(part)}")
+        else:
+            fields = ",\n  ".join(f"{json.dumps(field)}: {json.dumps(value)}" for field, value in part)
+            lines.append(f"{json.dumps(name)}: {{\n  {fields}\n }}")
+    return "{\n " + ",\n ".join(lines) + "\n}\n"
 
 
 def from_json(text: str) -> Model:
@@ -234,14 +242,11 @@ def from_json(text: str) -> Model:
 
     def typed(kind: Any, data: Any) -> Any:
         if dataclasses.is_dataclass(kind):
-            assert isinstance(data, Mapping)
-            return kind(**{f.name: typed(f.type, data[f.name]) for f in dataclasses.fields(kind)})  # type: ignore[operator]  # mypy sees an instance or a class, it is a class
+            return kind(**{f.name: typed(f.type, data[f.name]) for f in dataclasses.fields(kind)})  # type: ignore[operator]  # mypy sees a class or an instance; it is a class
         if kind is Array:
             return np.array(data, dtype=np.float64)
         if kind is Index:
             return np.array(data, dtype=np.int64)
         return tuple(data) if isinstance(data, list) else data
 
-    model = typed(Model, json.loads(text))
-    assert isinstance(model, Model)
-    return model
+    return cast(Model, typed(Model, json.loads(text)))

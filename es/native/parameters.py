@@ -1,7 +1,8 @@
 """The model as compiled code wants it: derived constants, in one block of memory.
 
-``Parameters`` documents the fields. ``pack`` lays them out in one structured numpy array, which compiled functions
-take as a single argument and read by the same names (a tuple of forty arrays would cost 6 us a call).
+``Parameters`` documents the fields. ``pack`` lays them out in one structured numpy array, which compiled
+functions take as a single argument and read by the same names (a tuple of forty arrays would cost 6 us a
+call).
 """
 
 from typing import Any, NamedTuple
@@ -49,7 +50,9 @@ class Parameters(NamedTuple):
     condition_joint: Index  # (18,), leg joint that switches between the two variants of a path, or -1
     condition_range: Array  # (18, 2), angles between which variant 1 holds
     constant_length: Array  # (18, 2), of the parts that lie within one segment, for each variant
-    segment_range: Index  # (18, 2, 2), rows of the segment arrays below, first and one past last, for each variant
+    segment_range: (
+        Index  # (18, 2, 2), rows of the segment arrays below, first and one past last, for each variant
+    )
     segment_body: Index  # (segments, 2), leg segments (0 trunk .. 3 foot) of the nearer and the farther end
     segment_near: Array  # (segments, 2), nearer end in its segment frame
     segment_far: Array  # (segments, 2), farther end
@@ -108,7 +111,13 @@ class Parameters(NamedTuple):
 
 def parameters(model: Model) -> Parameters:
     """Derive the constants of the equations from the model's numbers."""
-    skeleton, muscles, paths, ground, limits = model.skeleton, model.muscles, model.paths, model.ground, model.limits
+    skeleton, muscles, paths, ground, limits = (
+        model.skeleton,
+        model.muscles,
+        model.paths,
+        model.ground,
+        model.limits,
+    )
     segments = path_segments(model)
     default_state = np.concatenate(
         [skeleton.default_coordinates, np.zeros(9), muscles.default_activation, muscles.default_fiber_length]
@@ -228,8 +237,9 @@ def spline_table(spline: Array) -> Array:
 def pack(fields: NamedTuple) -> Packed:
     """Copy a tuple of arrays into one structured array of shape (1,) with the same field names.
 
-    Every field starts on a cache line of its own. Compilers must assume that two fields of one block may be read and
-    written in turn, and work on four numbers at a time only if the fields are a multiple of that apart.
+    Every field starts on a cache line of its own. Compilers must assume that two fields of one block may be
+    read and written in turn, and work on four numbers at a time only if the fields are a multiple of that
+    apart.
     """
     arrays: dict[str, NDArray[Any]] = {name: np.asarray(value) for name, value in fields._asdict().items()}
     sizes = [-(-array.nbytes // _CACHE_LINE) * _CACHE_LINE for array in arrays.values()]

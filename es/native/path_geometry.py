@@ -1,10 +1,10 @@
-"""Muscle lengths and moment arms (OpenSim GeometryPath with PathPoint, ConditionalPathPoint and MovingPathPoint).
+"""Muscle lengths and moment arms (OpenSim GeometryPath with its fixed, conditional and moving points).
 
-A muscle's path is a polyline; ``es.native.path_segments`` has cut it into constant parts and lines between segments.
-The moment arm about a joint is the component of the far end's velocity at unit joint speed along the line
-(the principle of virtual work; OpenSim applies the same generalised force, including that of a moving point).
-With one exception it is the derivative of the length by the joint angle: beyond its range a moving point stands still,
-but OpenSim goes on applying the force of its motion.
+A muscle's path is a polyline; ``es.native.path_segments`` has cut it into constant parts and lines between
+segments. The moment arm about a joint is the component of the far end's velocity at unit joint speed along
+the line (the principle of virtual work; OpenSim applies the same generalised force, including that of a
+moving point). With one exception it is the derivative of the length by the joint angle: beyond its range a
+moving point stands still, but OpenSim goes on applying the force of its motion.
 """
 
 import math
@@ -43,7 +43,7 @@ def move_path_points(y: Array, p: Parameters, w: Workspace) -> None:
 
 @inlined
 def measure_paths(y: Array, p: Parameters, w: Workspace) -> None:
-    """Fill ``muscle_length``, ``moment_arm`` and ``length_slope`` from the placed segments and moved points."""
+    """Fill ``muscle_length``, ``moment_arm`` and ``length_slope``, once segments and points are placed."""
     for leg in range(2):
         motion = w.joint_motion[leg]
         rotation, origin = w.rotation[leg], w.origin[leg]
@@ -64,7 +64,9 @@ def measure_paths(y: Array, p: Parameters, w: Workspace) -> None:
                 near_x += origin[near, 0]
                 near_y += origin[near, 1]
                 moving = p.segment_moving[s]
-                far_x, far_y = _turn(rotation[far], p.segment_far[s] if moving < 0 else w.moving_point[moving])
+                far_x, far_y = _turn(
+                    rotation[far], p.segment_far[s] if moving < 0 else w.moving_point[moving]
+                )
                 far_x += origin[far, 0]
                 far_y += origin[far, 1]
 

@@ -1,4 +1,4 @@
-"""Learning to Run's physics without OpenSim: the compiled twin behind the interface of ``es.envs.physics``."""
+"""Learning to Run's physics without OpenSim: the compiled twin as a ``es.envs.physics.Physics``."""
 
 from typing import Literal
 
@@ -22,13 +22,14 @@ DEFAULT_ACCURACY: dict[str, float] = {"rkm": 1e-3, "ros2": 1e-2}
 class NativePhysics:
     """The compiled twin of ``gait9dof18musc``.
 
-    The first step of the first instance on a machine compiles for about half a minute; later processes load the
-    result from numba's cache.
+    The first step of the first instance on a machine compiles for about half a minute; later processes load
+    the result from numba's cache.
 
     Args:
-        integrator: "rkm" takes the steps that the task's new Manager takes in OpenSim, starting afresh each time with
-            0.01 s; "ros2" is the fast implicit method, which keeps its step size.
-        accuracy: bound for Simbody's error norm; by default 1e-3 for "rkm", as in the task, and 1e-2 for "ros2".
+        integrator: "rkm" takes the steps that the task's new Manager takes in OpenSim, starting afresh each
+            time with 0.01 s; "ros2" is the fast implicit method, which keeps its step size.
+        accuracy: bound for Simbody's error norm; by default 1e-3 for "rkm", as in the task, and 1e-2 for
+            "ros2".
 
     Raises:
         UsageError: no such integrator, or an accuracy that is not positive.
@@ -36,7 +37,9 @@ class NativePhysics:
 
     def __init__(self, integrator: Integrator = "rkm", accuracy: float | None = None) -> None:
         if integrator not in DEFAULT_ACCURACY:
-            raise UsageError(f"unknown integrator {integrator!r}: choose one of {', '.join(DEFAULT_ACCURACY)}")
+            raise UsageError(
+                f"unknown integrator {integrator!r}: choose one of {', '.join(DEFAULT_ACCURACY)}"
+            )
         accuracy = DEFAULT_ACCURACY[integrator] if accuracy is None else accuracy
         if not accuracy > 0.0:
             raise UsageError(f"accuracy must be positive, got {accuracy}")
@@ -91,8 +94,8 @@ class NativePhysics:
         )
         if step_size <= 0.0:
             raise SimulationError(
-                f"the compiled twin could not finish step {self._steps + 1} of the episode: its error stays above"
-                f" {self._accuracy:g} however short the steps; end the episode"
+                f"the compiled twin could not finish step {self._steps + 1} of the episode: its error stays"
+                f" above {self._accuracy:g} however short the steps; end the episode"
             )
         self._step_size = step_size
         self._steps += 1
@@ -103,7 +106,7 @@ class NativePhysics:
         return self._state.copy()
 
     def kinematics(self) -> Array:
-        """Observation entries 0..35 (see ``es.native.observe``), centre of mass without obstacles; shape (36,)."""
+        """Observation entries 0..35, see ``es.native.observe``; centre of mass without obstacles."""
         out = np.empty(36)
         look(self._state, self._parameters, self._workspace, out)
         return out

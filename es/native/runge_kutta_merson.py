@@ -1,7 +1,7 @@
 """Explicit integrator of fourth order (Simbody RungeKuttaMersonIntegrator): the one to compare with OpenSim.
 
-R. H. Merson (1957); E. Hairer, S. P. Norsett, G. Wanner, "Solving Ordinary Differential Equations I", table 4.1.
-With ``es.native.step_size`` it takes the very steps that OpenSim's Manager takes.
+R. H. Merson (1957); E. Hairer, S. P. Norsett, G. Wanner, "Solving Ordinary Differential Equations I", table
+4.1. With ``es.native.step_size`` it takes the very steps that OpenSim's Manager takes.
 """
 
 from es.native.compile import compiled
@@ -66,7 +66,9 @@ def advance(
             w.error[i] = 0.2 * (last - trial[i])
             trial[i] = last
 
-        step_size, fresh = next_step_size(step_size, error_norm(w.error, y, 10 + 3 * obstacles.shape[0]), accuracy, 4, cut_short)
+        step_size, fresh = next_step_size(
+            step_size, error_norm(w.error, y, 10 + 3 * obstacles.shape[0]), accuracy, 4, cut_short
+        )
         if fresh:
             for i in range(STATE):
                 y[i] = trial[i]

@@ -1,7 +1,7 @@
 """Where the segments of the skeleton are and how the joints move them.
 
-Planar chain of OpenSim's PlanarJoint (pelvis), PinJoint (hip, ankle) and CustomJoint (knee: a rotation and two
-splines that shift the tibia in the femur's frame).
+Planar chain of OpenSim's PlanarJoint (pelvis), PinJoint (hip, ankle) and CustomJoint (knee: a rotation and
+two splines that shift the tibia in the femur's frame).
 """
 
 import math

@@ -1,7 +1,7 @@
 """Cubic splines with straight ends (OpenSim SimmSpline).
 
-A spline table has a row for each polynomial piece: value, slope, half of the second and a sixth of the third derivative
-at its start. The first and last rows are the straight lines beyond the outer knots.
+A spline table has a row for each polynomial piece: value, slope, half of the second and a sixth of the third
+derivative at its start. The first and last rows are the straight lines beyond the outer knots.
 """
 
 from es.native.compile import inlined

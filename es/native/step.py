@@ -36,11 +36,13 @@ def step(
     p, w = packed_parameters[0], packed_workspace[0]
     if implicit:
         return ros2.advance(y, excitations, max_force, obstacles, p, w, duration, step_size, accuracy)
-    return runge_kutta_merson.advance(y, excitations, max_force, obstacles, p, w, duration, step_size, accuracy)
+    return runge_kutta_merson.advance(
+        y, excitations, max_force, obstacles, p, w, duration, step_size, accuracy
+    )
 
 
 @entry_point
 def look(y: Array, packed_parameters: Packed, packed_workspace: Packed, kinematics: Array) -> float:
-    """Write the kinematic observation, shape (36,), and return the squared sum of the limit torques, (N m)^2."""
+    """Write the kinematic observation, shape (36,); returns the sum of squared limit torques, (N m)^2."""
     observe.kinematics(y, packed_parameters[0], packed_workspace[0], kinematics)
     return observe.limit_torque_square_sum(y, packed_parameters[0], packed_workspace[0])

@@ -15,11 +15,12 @@ MAX_ATTEMPTS = 100_000  # in one advance; hundreds of times what the hardest fal
 
 @inlined
 def error_norm(error: Array, y: Array, coordinates: int) -> float:
-    """Largest of the root mean squares over coordinates, speeds and muscle states; infinite where any is no number.
+    """Largest of the root mean squares over coordinates, speeds and muscle states; infinite for NaN.
 
     Args:
         error: estimated error of the step, shape (54,).
-        y: state at its start, shape (54,); errors of speeds and muscle states count relative to values above one.
+        y: state at its start, shape (54,); errors of speeds and muscle states count relative to values above
+            one.
         coordinates: how many coordinates the means run over, the unmoved ones of OpenSim's model included.
     """
     positions, speeds, muscles = 0.0, 0.0, 0.0
@@ -47,7 +48,9 @@ def end_of_step(start: float, step_size: float, end: float) -> tuple[float, bool
 
 
 @inlined
-def next_step_size(step_size: float, error: float, accuracy: float, order: int, cut_short: bool) -> tuple[float, bool]:
+def next_step_size(
+    step_size: float, error: float, accuracy: float, order: int, cut_short: bool
+) -> tuple[float, bool]:
     """Step size to go on with, and whether the step just tried is accepted.
 
     Args:

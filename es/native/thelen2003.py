@@ -1,11 +1,13 @@
 """Muscle with a compliant tendon: fibre velocity and tendon force (OpenSim Thelen2003Muscle).
 
-D. G. Thelen, "Adjustment of muscle mechanics model parameters to simulate dynamic contractions in older adults",
-J. Biomech. Eng. 125 (2003) 70-77; curves and clamps as in OpenSim's class. Forces are in units of the maximum isometric
-force, stretch in optimal fibre lengths, strain in tendon slack lengths, unless a unit is given.
+D. G. Thelen, "Adjustment of muscle mechanics model parameters to simulate dynamic contractions in older
+adults", J. Biomech. Eng. 125 (2003) 70-77; curves and clamps as in OpenSim's class. Forces are in units of
+the maximum isometric force, stretch in optimal fibre lengths, strain in tendon slack lengths, unless a unit
+is given.
 
-The tendon carries the fibre: with pennation angle phi, f_tendon = (a f_l f_v + f_passive) cos(phi). Solved for f_v and
-inverted, that gives the fibre velocity; the speed of the path plays no role, and fibres have no damping.
+The tendon carries the fibre: with pennation angle phi, f_tendon = (a f_l f_v + f_passive) cos(phi). Solved
+for f_v and inverted, that gives the fibre velocity; the speed of the path plays no role, and fibres have no
+damping.
 
 The loops have no branches and no fixed length, so that the compiler works on several muscles at a time.
 """
@@ -48,15 +50,17 @@ def contract_muscles(y: Array, max_force: Array, p: Parameters, w: Workspace, ra
         strain = (w.muscle_length[m] - fiber * cos_phi) * p.inverse_slack_length[m] - 1.0
         toe_strain = p.tendon_toe_strain[m]
         toe_growth = exponential(p.tendon_toe_rate[m] * min(max(strain, 0.0), toe_strain))
-        tendon = p.tendon_toe_factor[m] * (toe_growth - 1.0) + p.tendon_slope[m] * max(strain - toe_strain, 0.0)
+        tendon = p.tendon_toe_factor[m] * (toe_growth - 1.0) + p.tendon_slope[m] * max(
+            strain - toe_strain, 0.0
+        )
 
         stretch = fiber * p.inverse_optimal_length[m] - 1.0
         active = exponential(-stretch * stretch * p.inverse_active_shape[m])
         passive_growth = exponential(p.passive_rate[m] * max(stretch, 0.0))
         passive = p.passive_factor[m] * (passive_growth - 1.0)
 
-        # Thelen's equations 6 and 7, inverted: velocity against x = f_v; below zero and near the largest lengthening
-        # force the curve goes on as a line.
+        # Thelen's equations 6 and 7, inverted: velocity against x = f_v; below zero and near the largest
+        # lengthening force the curve goes on as a line.
         inverse_capacity = 1.0 / (activation * active)
         x = (tendon * inverse_cos - passive) * inverse_capacity
         inside = min(max(x, 0.0), p.extrapolation_start[m])
@@ -65,7 +69,9 @@ def contract_muscles(y: Array, max_force: Array, p: Parameters, w: Workspace, ra
         below = 1.0 + p.shortening_shape[m] * inside
         above = lengthening_rate * (p.lengthening_force[m] - inside)
         inverse = 1.0 / (below if shortening else above)
-        rise = 1.0 + p.shortening_shape[m] if shortening else lengthening_rate * (p.lengthening_force[m] - 1.0)
+        rise = (
+            1.0 + p.shortening_shape[m] if shortening else lengthening_rate * (p.lengthening_force[m] - 1.0)
+        )
         speed_slope = rise * inverse * inverse
         speed = (inside - 1.0) * inverse + speed_slope * (x - inside)
         scale = p.max_speed[m] * (0.25 + 0.75 * activation)
@@ -105,7 +111,9 @@ def differentiate_muscles(y: Array, max_force: Array, p: Parameters, w: Workspac
         w.speed_by_path[m] = by_load * by_path * inverse_cos
         # The load is f_tendon / cos(phi) - f_passive.
         tan2 = inverse_cos * inverse_cos - 1.0
-        passive_slope = p.passive_factor[m] * p.passive_rate[m] * w.passive_growth[m] * p.inverse_optimal_length[m]
+        passive_slope = (
+            p.passive_factor[m] * p.passive_rate[m] * w.passive_growth[m] * p.inverse_optimal_length[m]
+        )
         load_by_fiber = -by_path * inverse_cos * inverse_cos - passive_slope
         load_by_fiber -= w.tendon[m] * inverse_cos * tan2 / max(fiber, _NO_LENGTH)
         # The isometric capacity a f_l divides the load.

@@ -1,7 +1,8 @@
 """Intermediate results of one evaluation of the equations of motion.
 
-Compiled functions fill and read these fields by name; each file of equations says which ones are its own. Positions
-count from the pelvis origin and have the directions of the ground frame, so that numbers stay small far down the track.
+Compiled functions fill and read these fields by name; each file of equations says which ones are its own.
+Positions count from the pelvis origin and have the directions of the ground frame, so that numbers stay small
+far down the track.
 """
 
 from typing import NamedTuple
@@ -15,15 +16,17 @@ from es.native.parameters import Packed, pack
 class Workspace(NamedTuple):
     """Field shapes; ``leg`` is right, left; ``segment`` 0 trunk .. 3 foot; ``joint`` 0 hip, 1 knee, 2 ankle.
 
-    An *arrow matrix* couples base (the three pelvis coordinates) and legs, not leg and leg; its 3 x 3 blocks are
-    0 base, 1 and 2 right and left leg, 3 and 4 rows of the base by columns of a leg, 5 and 6 rows of a leg by
-    columns of the base.
+    An *arrow matrix* couples base (the three pelvis coordinates) and legs, not leg and leg; its 3 x 3 blocks
+    are 0 base, 1 and 2 right and left leg, 3 and 4 rows of the base by columns of a leg, 5 and 6 rows of a
+    leg by columns of the base.
     """
 
     # skeleton.py
     origin: Array  # (leg, segment, 2), of the segment frames, m
     rotation: Array  # (leg, segment, 2), cosine and sine of the segments' angles to the ground
-    joint_motion: Array  # (leg, joint, 2), velocity of the pelvis origin carried along at unit joint speed, m/rad
+    joint_motion: (
+        Array  # (leg, joint, 2), velocity of the pelvis origin carried along at unit joint speed, m/rad
+    )
     knee_motion_rate: Array  # (leg, 2), its derivative by knee angle, seen from the femur, m/rad^2
 
     # path_geometry.py
@@ -58,7 +61,8 @@ class Workspace(NamedTuple):
     limit_stiffness: Array  # (leg, joint), derivative of torque by angle, N m/rad
     limit_damping: Array  # (leg, joint), derivative of torque by speed, N m s/rad
 
-    # contact.py; a wrench is (moment about the pelvis origin, force x, force y), a motion (angular, x, y) likewise
+    # contact.py; a wrench is (moment about the pelvis origin, force x, force y), a motion (angular, x, y)
+    # likewise
     foot_wrench: Array  # (leg, 3), N m, N
     foot_stiffness: Array  # (leg, 3, 3), derivative of the wrench by the foot's displacement
     foot_damping: Array  # (leg, 3, 3), derivative of the wrench by the foot's motion
