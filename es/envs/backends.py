@@ -9,6 +9,7 @@ from es.errors import UsageError
 
 BACKENDS = {
     "opensim": "es.envs.opensim_physics:OpenSimPhysics",
+    "native": "es.native.physics:NativePhysics",
 }
 
 
