@@ -20,7 +20,7 @@ run: .venv/installed
 	$(BIN)/es run quickstart
 
 test: check
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 check: .venv/installed-for-tests
 	$(BIN)/ruff check .
@@ -35,6 +35,8 @@ fix: .venv/installed-for-tests
 benchmark: .venv/installed-for-tests
 	$(BIN)/python -m tests.benchmarks.overhead
 	$(BIN)/python -m tests.benchmarks.env
+	$(BIN)/python -m tests.benchmarks.memory
+	$(BIN)/python -m tests.benchmarks.native
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo 'expected CPython 3.11 to 3.13 as python3, found none; use make PYTHON=...' >&2; exit 1; }

@@ -19,7 +19,7 @@ SHORT = (
 def test_the_quickstart_trains_three_generations_in_opensim(tmp_path: Path) -> None:
     done = es(
         "run", "quickstart", "--name", "first", "--runs-dir", tmp_path,
-        "--set", "population.size=16", "--set", "episode_cap.start=60", "--set", "evaluation.episodes=1",
+        "--set", "population.size=16", "--set", "environment.arguments.max_steps=60", "--set", "evaluation.episodes=1",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     run = RunDir.open(tmp_path, "first")
@@ -33,7 +33,6 @@ def test_the_quickstart_trains_three_generations_in_opensim(tmp_path: Path) -> N
         assert record.workers >= 1
         assert 0 < record.length_max <= 60
         assert "metres" in record.metrics
-    assert "(3 m)" not in done.stdout
     rows = json.loads(es("evaluate", "first", "--episodes", "2", "--json", "--runs-dir", tmp_path).stdout)
     assert {"seed", "return", "metres", "fell", "length"} <= rows[0].keys()
 
@@ -61,3 +60,17 @@ def test_the_same_bytes_whatever_happens_to_the_workers(tmp_path: Path) -> None:
         kill_tree(master)
     assert checkpoint_bytes(runs / "one") == checkpoint_bytes(runs / "two")
     assert len(checkpoint_bytes(runs / "one")) == 3
+
+
+def test_training_on_the_compiled_twin_is_scored_in_opensim(tmp_path: Path) -> None:
+    done = es(
+        "run", "learning-to-run", "--name", "twin", "--generations", "2", "--runs-dir", tmp_path,
+        "--set", "population.size=8", "--set", "environment.arguments.max_steps=50",
+        "--set", "evaluation.every=1", "--set", "evaluation.episodes=1",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    scores = RunDir.open(tmp_path, "twin").evaluations()
+    assert sorted(scores) == [0, 1, 2]
+    arguments = ("evaluate", "twin", "--episodes", "1", "--seed", "1000000", "--json", "--runs-dir", tmp_path)
+    (opensim,) = json.loads(es(*arguments).stdout)
+    assert [opensim["return"]] == scores[2].returns
