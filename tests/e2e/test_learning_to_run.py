@@ -19,7 +19,8 @@ SHORT = (
 def test_the_quickstart_trains_three_generations_in_opensim(tmp_path: Path) -> None:
     done = es(
         "run", "quickstart", "--name", "first", "--runs-dir", tmp_path,
-        "--set", "population.size=16", "--set", "environment.arguments.max_steps=60", "--set", "evaluation.episodes=1",
+        "--set", "population.size=16", "--set", "environment.arguments.max_steps=60",
+        "--set", "evaluation.episodes=1",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     run = RunDir.open(tmp_path, "first")
