@@ -98,6 +98,17 @@ def test_info_keeps_the_score_and_both_rewards(make):
     assert not info["failed"]
 
 
+def test_weights_come_from_the_arguments(make):
+    env, _ = make(reward="weighted", reward_weights={"survive": 0.5, "ligaments": 0.0})
+    env.reset(seed=1)
+    _, reward, _, _, info = env.step(ACTION)
+    assert reward == pytest.approx(info["reward_shaped"] - 0.01 + 0.5 + 1e-3)
+    with pytest.raises(UsageError, match="reward_weights are velocity"):
+        make(reward="weighted", reward_weights={"speed": 1.0})
+    with pytest.raises(UsageError, match="reward_weights need reward = 'weighted', got 'shaped'"):
+        make(reward="shaped", reward_weights={"survive": 0.5})
+
+
 @pytest.mark.parametrize("observation", ["41", "82"])
 def test_a_physics_failure_ends_the_episode_with_a_flag_and_no_reward(make, monkeypatch, observation):
     monkeypatch.setattr(ScriptedPhysics, "break_step", 3)

@@ -1,7 +1,15 @@
 import numpy as np
 import pytest
 
-from es.envs.rewards import original_reward, shaped_reward
+from es.envs.rewards import (
+    SHAPED,
+    checked_weights,
+    ligament_penalty,
+    original_reward,
+    shaped_reward,
+    weighted_reward,
+)
+from es.errors import UsageError
 from tests.golden_trajectories import EPISODES, load
 
 
@@ -30,3 +38,41 @@ def test_over_extended_joints_cost_in_both_rewards():
     observation = np.zeros(41)
     assert original_reward(observation, observation, 1e8) == pytest.approx(-1e-3)
     assert shaped_reward(observation, 1e8) == pytest.approx(0.01 - 1e-3)
+
+
+def test_default_weights_give_the_shaped_reward_to_the_last_bit():
+    golden = load(EPISODES[0])
+    for after, limits in zip(golden["obs"][1:], golden["ligament_sq_sum"].tolist(), strict=True):
+        knees = 0.02 * (max(0.0, float(after[7]) - 0.1) + max(0.0, float(after[10]) - 0.1))
+        lean = 0.1 * min(0.0, float(after[22] - after[1]))
+        expected = 0.01 * float(after[4]) + 0.01 + lean - knees - ligament_penalty(limits)
+        assert shaped_reward(after, limits) == expected
+        assert weighted_reward(after, limits, checked_weights({})) == expected
+
+
+@pytest.mark.parametrize(
+    ("term", "expected"),
+    [
+        ("velocity", 0.01 * 3.0),
+        ("survive", 1.0),
+        ("lean", -0.5),
+        ("straight_knees", -(0.2 + 0.4)),
+        ("ligaments", -1e-3),
+    ],
+)
+def test_each_weight_multiplies_its_own_term(term, expected):
+    after = np.zeros(41)
+    after[[1, 4, 7, 10, 22]] = 2.0, 3.0, 0.3, 0.5, 1.5
+    nothing = dict.fromkeys(SHAPED._fields, 0.0)
+    assert weighted_reward(after, 1e8, checked_weights(nothing)) == 0.0
+    assert weighted_reward(after, 1e8, checked_weights(nothing | {term: 2})) == pytest.approx(2 * expected)
+
+
+def test_wrong_weights_are_one_line():
+    with pytest.raises(UsageError, match=r"^reward_weights are velocity, survive, .*, got 'speed'$"):
+        checked_weights({"speed": 1.0})
+    with pytest.raises(UsageError, match=r"^reward_weights must be a table of weights, got 3$"):
+        checked_weights(3)
+    for value in (float("nan"), float("inf"), "1", True):
+        with pytest.raises(UsageError, match=r"^reward_weights\.lean must be a finite number, got"):
+            checked_weights({"lean": value})

@@ -53,6 +53,16 @@ def test_statistics_accumulate() -> None:
     np.testing.assert_allclose(state.statistics.std(0.0), 1.0)
 
 
+def test_training_normalizes_observations_once_it_has_seen_some() -> None:
+    overrides = ["observation_normalization.enabled=true", "observation_normalization.fraction=1"]
+    experiment = config.load("lqr", ["population.size=2", "population.pairs_per_task=1", *overrides])
+    experiment = msgspec.structs.replace(experiment, budget=config.Budget(generations=1))
+    assert update.message("run", experiment, initial(experiment)).observation_std == b""
+    state = in_process.train(experiment)
+    assert state.statistics.n == state.steps
+    assert update.message("run", experiment, state).observation_std == pack(state.statistics.std(0.01))
+
+
 def test_the_cap_rises_when_enough_episodes_reach_it() -> None:
     rule = config.EpisodeCap(start=10, threshold=0.5, factor=1.5, maximum=20)
     assert update.next_cap(rule, 10, [10, 10, 3, 3]) == 15

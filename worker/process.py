@@ -126,7 +126,9 @@ class Evaluator:
         experiment, g = self._experiment, generation.generation
         seed = experiment.seed
         step = scale * noise.perturbation(seed, g, pair, policy.num_params)
-        fraction = experiment.observation_normalization.fraction if normalizer else 0.0
+        normalization = experiment.observation_normalization
+        # Also while there is no normaliser yet: the first one is made of these statistics.
+        fraction = normalization.fraction if normalization.enabled else 0.0
         collect = noise.feeds_statistics(seed, g, pair, fraction)
         episodes = []
         for theta, collects in zip((centre + step, centre - step), collect, strict=True):

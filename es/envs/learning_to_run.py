@@ -20,6 +20,7 @@ Not kept:
 - Differences of the 82 values across the start of an episode (`RelativeObservation` can repeat them).
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
@@ -32,7 +33,7 @@ from es.envs.backends import make_physics
 from es.envs.course import LEFT_PSOAS, RIGHT_PSOAS, Course, generate_course, next_obstacle, spheres
 from es.envs.observations import NAMES_41, NAMES_82, RelativeObservation, add_obstacle_masses
 from es.envs.physics import MUSCLES, STEP_SECONDS, Array
-from es.envs.rewards import original_reward, shaped_reward
+from es.envs.rewards import checked_weights, original_reward, shaped_reward, weighted_reward
 from es.errors import SimulationError, UsageError
 
 if TYPE_CHECKING:
@@ -79,7 +80,9 @@ class LearningToRun(gymnasium.Env[Array, Array]):
         max_obstacles: obstacles drawn, 0 to 20. learning2run trained with 10.
         max_steps: steps of 0.01 s until the episode is truncated.
         observation: "41", the challenge's own, or "82", learning2run's.
-        reward: "original" or "shaped" (`es.envs.rewards`).
+        reward: "original", "shaped" or "weighted", the shaped one with other weights (`es.envs.rewards`).
+        reward_weights: for "weighted", the weights that differ from the shaped reward's: velocity, survive,
+            lean, straight_knees, ligaments (`es.envs.rewards.RewardWeights`).
         course: "literal", the obstacles 2017's code really made, all of radius 0.1 m whatever is seen; or
             "intended", obstacles as large as they look (`es.envs.course.spheres`).
         backend: which physics computes the runner (`es.envs.backends`).
@@ -101,6 +104,7 @@ class LearningToRun(gymnasium.Env[Array, Array]):
         max_steps: int = 1000,
         observation: str = "41",
         reward: str = "original",
+        reward_weights: Mapping[str, float] | None = None,
         course: str = "literal",
         backend: str = "opensim",
         integrator: str = "rkm",
@@ -108,7 +112,9 @@ class LearningToRun(gymnasium.Env[Array, Array]):
     ) -> None:
         _check_choice("observation", observation, ("41", "82"))
         _check_choice("render_mode", render_mode, (None, "rgb_array"))
-        _check_choice("reward", reward, ("original", "shaped"))
+        _check_choice("reward", reward, ("original", "shaped", "weighted"))
+        if reward_weights is not None and reward != "weighted":
+            raise UsageError(f"reward_weights need reward = 'weighted', got {reward!r}")
         _check_choice("course", course, ("literal", "intended"))
         _check_range("difficulty", difficulty, 0, 2)
         _check_range("max_obstacles", max_obstacles, 0, 20)
@@ -117,6 +123,7 @@ class LearningToRun(gymnasium.Env[Array, Array]):
         self._max_obstacles = max_obstacles
         self._max_steps = max_steps
         self._reward = reward
+        self._weights = checked_weights({} if reward_weights is None else reward_weights)
         self._course_physics = course
         self._relative = RelativeObservation() if observation == "82" else None
         self._physics = make_physics(backend, integrator, accuracy)
@@ -175,7 +182,10 @@ class LearningToRun(gymnasium.Env[Array, Array]):
         self._score += original
         fell = bool(self._observation41[2] < FALL_HEIGHT)
         truncated = not fell and self._steps >= self._max_steps
-        reward = original if self._reward == "original" else shaped
+        if self._reward == "original":
+            reward = original
+        else:
+            reward = weighted_reward(self._observation41, limits, self._weights)
         info = self._info(original, shaped, fell=fell, failed=False)
         return self._observation.copy(), reward, fell, truncated, info
 

@@ -1,13 +1,50 @@
-"""The two rewards per step of 0.01 s: the challenge's own and the shaped one of learning2run.
+"""The rewards per step of 0.01 s: the challenge's own and the shaped one of learning2run, with any weights.
 
 ``before`` and ``after`` are 41-value observations (`es.envs.observations`) around the step and
 ``limit_torque_square_sum`` is the sum over the six leg joints of the squared coordinate limit torque at its
-end, (N m)^2. Neither reward has a bonus or penalty for the end of an episode.
+end, (N m)^2. No reward has a bonus or penalty for the end of an episode.
 """
 
-from math import sqrt
+from collections.abc import Mapping
+from math import isfinite, sqrt
+from typing import NamedTuple
 
 from es.envs.physics import STEP_SECONDS, Array
+from es.errors import UsageError
+
+
+class RewardWeights(NamedTuple):
+    """How much each term of the weighted reward counts; the defaults are learning2run's."""
+
+    velocity: float = 1.0
+    """Per metre that the pelvis would move forward in a step at its velocity."""
+    survive: float = 0.01
+    """Per step."""
+    lean: float = 0.1
+    """Cost per metre that the head is behind the pelvis, in each step."""
+    straight_knees: float = 0.02
+    """Cost per radian and knee above 0.1 rad of hyper-extension, in each step."""
+    ligaments: float = 1.0
+    """Of the penalty for over-extended joints (`ligament_penalty`)."""
+
+
+SHAPED = RewardWeights()
+
+
+def checked_weights(changes: Mapping[str, float]) -> RewardWeights:
+    """The default weights with ``changes``.
+
+    Raises:
+        UsageError: not a table, an unknown term, or a weight that is not a finite number.
+    """
+    if not isinstance(changes, Mapping):
+        raise UsageError(f"reward_weights must be a table of weights, got {changes!r}")
+    for term, weight in changes.items():
+        if term not in RewardWeights._fields:
+            raise UsageError(f"reward_weights are {', '.join(RewardWeights._fields)}, got {term!r}")
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not isfinite(weight):
+            raise UsageError(f"reward_weights.{term} must be a finite number, got {weight!r}")
+    return SHAPED._replace(**changes)
 
 
 def ligament_penalty(limit_torque_square_sum: float) -> float:
@@ -20,14 +57,18 @@ def original_reward(before: Array, after: Array, limit_torque_square_sum: float)
     return float(after[1] - before[1]) - ligament_penalty(limit_torque_square_sum)
 
 
-def shaped_reward(after: Array, limit_torque_square_sum: float) -> float:
-    """Pelvis velocity plus a living bonus, minus a lean-back and a straight-knee penalty (learning2run).
+def weighted_reward(after: Array, limit_torque_square_sum: float, weights: RewardWeights) -> float:
+    """Pelvis velocity plus a living bonus, minus a lean-back, a straight-knee and the ligament penalty.
 
-    The head behind the pelvis costs 0.1 per metre. A knee angle is positive when hyper-extended; above
-    0.1 rad it costs 0.02 per radian and knee.
+    A knee angle is positive when hyper-extended.
     """
-    forward = STEP_SECONDS * float(after[4])
-    alive = 0.01
-    lean_back = 0.1 * min(0.0, float(after[22] - after[1]))
-    knees = 0.02 * (max(0.0, float(after[7]) - 0.1) + max(0.0, float(after[10]) - 0.1))
-    return forward + alive + lean_back - knees - ligament_penalty(limit_torque_square_sum)
+    forward = weights.velocity * (STEP_SECONDS * float(after[4]))
+    lean_back = weights.lean * min(0.0, float(after[22] - after[1]))
+    knees = weights.straight_knees * (max(0.0, float(after[7]) - 0.1) + max(0.0, float(after[10]) - 0.1))
+    ligaments = weights.ligaments * ligament_penalty(limit_torque_square_sum)
+    return forward + weights.survive + lean_back - knees - ligaments
+
+
+def shaped_reward(after: Array, limit_torque_square_sum: float) -> float:
+    """The weighted reward with learning2run's weights."""
+    return weighted_reward(after, limit_torque_square_sum, SHAPED)
