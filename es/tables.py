@@ -55,7 +55,7 @@ def _generation_row(
         row["workers"] = str(record.workers)
         row["update"] = f"{record.update_ratio:.2g}"
     row["steps/s"] = f"{record.steps_per_second:.0f}"
-    row["in sim"] = f"{record.simulator_share:.0%}"
+    row["sim"] = f"{record.simulator_share:.0%}"
     row["time"] = duration(record.elapsed)
     return row
 
