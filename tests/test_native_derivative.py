@@ -22,7 +22,7 @@ class Twin:
         self.model = load_model()
         self.constants = parameters(self.model)
         self._parameters = pack(self.constants)
-        self._workspace = new_workspace()
+        self._workspace = new_workspace(self.constants)
         self._obstacles = np.column_stack([OBSTACLES, hertz_stiffness(OBSTACLE_STIFFNESS / OBSTACLES[:, 2])])
 
     def derivative(self, y: Array, excitations: Array) -> tuple[Array, Packed]:

@@ -49,7 +49,7 @@ class NativePhysics:
         self._default_state = constants.default_state
         self._full_force = constants.max_force
         self._parameters = pack(constants)
-        self._workspace = new_workspace()
+        self._workspace = new_workspace(constants)
         self._state = self._default_state.copy()
         self._max_force = self._full_force.copy()
         self._obstacles = np.zeros((0, 4))

@@ -133,17 +133,17 @@ def _linearize(w: Workspace) -> None:
 def _add_foot(leg: int, foot: Array, motion: Array, target: Array) -> None:
     """Add a (3, 3) matrix that acts on the foot's motion to an arrow matrix that acts on the coordinates.
 
-    The foot moves with the base as a whole, and with joint j by (1, motion[j, 0], motion[j, 1]).
+    The blocks beside that leg's are empty before. The foot moves with the base as a whole, and with joint
+    j by (1, motion[j, 0], motion[j, 1]).
     """
+    right, below = target[3 + leg], target[5 + leg]
     for i in range(3):
         for j in range(3):
             target[0, i, j] += foot[i, j]
-            right = foot[i, 0] + foot[i, 1] * motion[j, 0] + foot[i, 2] * motion[j, 1]
-            target[3 + leg, i, j] += right
-            target[5 + leg, j, i] += foot[0, i] + motion[j, 0] * foot[1, i] + motion[j, 1] * foot[2, i]
+            right[i, j] += foot[i, 0] + foot[i, 1] * motion[j, 0] + foot[i, 2] * motion[j, 1]
+            below[j, i] += foot[0, i] + motion[j, 0] * foot[1, i] + motion[j, 1] * foot[2, i]
     for i in range(3):
         for j in range(3):
-            right = target[3 + leg]
             target[1 + leg, i, j] += right[0, j] + motion[i, 0] * right[1, j] + motion[i, 1] * right[2, j]
 
 

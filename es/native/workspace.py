@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from es.native.model import Array
-from es.native.parameters import Packed, pack
+from es.native.parameters import Packed, Parameters, pack
 
 
 class Workspace(NamedTuple):
@@ -91,8 +91,9 @@ class Workspace(NamedTuple):
     system: Array  # (7, 3, 3), factors of the implicit step's matrix
 
 
-def new_workspace() -> Packed:
-    """An empty workspace, shape (1,)."""
+def new_workspace(constants: Parameters) -> Packed:
+    """An empty workspace for these parameters, shape (1,)."""
+    moving_points = len(constants.moving_range)
     per_muscle, per_joint, arrow = np.zeros(18), np.zeros((2, 3)), np.zeros((7, 3, 3))
     return pack(
         Workspace(
@@ -100,9 +101,9 @@ def new_workspace() -> Packed:
             rotation=np.zeros((2, 4, 2)),
             joint_motion=np.zeros((2, 3, 2)),
             knee_motion_rate=np.zeros((2, 2)),
-            moving_point=np.zeros((4, 2)),
-            moving_slope=np.zeros((4, 2)),
-            moving_stopped=np.zeros(4),
+            moving_point=np.zeros((moving_points, 2)),
+            moving_slope=np.zeros((moving_points, 2)),
+            moving_stopped=np.zeros(moving_points),
             muscle_length=per_muscle,
             moment_arm=np.zeros((18, 3)),
             length_slope=np.zeros((18, 3)),
