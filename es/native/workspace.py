@@ -81,21 +81,17 @@ class Workspace(NamedTuple):
     # ros2.py
     stiffness: Array  # (7, 3, 3), derivative of the generalised forces by the coordinates, an arrow matrix
     damping: Array  # (7, 3, 3), derivative by the speeds, an arrow matrix
-    held_mass: Array  # (7, 3, 3), mass matrix at the start of the step
-    held_force: Array  # (9,), force there
-    held_arm: Array  # (18, 3), moment arms there
-    held_slope: Array  # (18, 3), derivatives of the muscle lengths there
     activation_gain: Array  # (18,), share of a change of the activation rate that the implicit step keeps
     fiber_gain: Array  # (18,), the same for the fibre velocity
     muscle_stiffness: Array  # (18,), derivative of tendon force by path length over the implicit step, N/m
     system: Array  # (7, 3, 3), factors of the implicit step's matrix
 
 
-def new_workspace(constants: Parameters) -> Packed:
-    """An empty workspace for these parameters, shape (1,)."""
+def new_workspaces(constants: Parameters) -> Packed:
+    """Empty workspaces for these parameters, shape (2,): an implicit step needs one for each stage."""
     moving_points = len(constants.moving_range)
     per_muscle, per_joint, arrow = np.zeros(18), np.zeros((2, 3)), np.zeros((7, 3, 3))
-    return pack(
+    one = pack(
         Workspace(
             origin=np.zeros((2, 4, 2)),
             rotation=np.zeros((2, 4, 2)),
@@ -139,13 +135,10 @@ def new_workspace(constants: Parameters) -> Packed:
             error=np.zeros(54),
             stiffness=arrow,
             damping=arrow,
-            held_mass=arrow,
-            held_force=np.zeros(9),
-            held_arm=np.zeros((18, 3)),
-            held_slope=np.zeros((18, 3)),
             activation_gain=per_muscle,
             fiber_gain=per_muscle,
             muscle_stiffness=per_muscle,
             system=arrow,
         )
     )
+    return np.repeat(one, 2)
