@@ -8,7 +8,7 @@ import pytest
 from es.native.derivative import state_derivative
 from es.native.model import Array, load_model
 from es.native.parameters import Packed, hertz_stiffness, pack, parameters
-from es.native.workspace import new_workspace
+from es.native.workspace import new_workspaces
 from tests.native_oracle import OBSTACLE_STIFFNESS, OpenSimRunner
 
 STATES = 2000
@@ -22,16 +22,22 @@ class Twin:
         self.model = load_model()
         self.constants = parameters(self.model)
         self._parameters = pack(self.constants)
-        self._workspace = new_workspace()
+        self._workspaces = new_workspaces(self.constants)
         self._obstacles = np.column_stack([OBSTACLES, hertz_stiffness(OBSTACLE_STIFFNESS / OBSTACLES[:, 2])])
 
     def derivative(self, y: Array, excitations: Array) -> tuple[Array, Packed]:
         """Derivative of a state, and the terms it was made of."""
         rate = np.zeros(54)
         state_derivative(
-            y, excitations, self.constants.max_force, self._obstacles, self._parameters, self._workspace, rate
+            y,
+            excitations,
+            self.constants.max_force,
+            self._obstacles,
+            self._parameters,
+            self._workspaces,
+            rate,
         )
-        return rate, self._workspace[0]
+        return rate, self._workspaces[0]
 
 
 class Samples(NamedTuple):

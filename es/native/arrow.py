@@ -34,7 +34,7 @@ def multiply(a: Array, x: Array, out: Array, scale: float) -> None:
 
 @inlined
 def factor(a: Array) -> None:
-    """Replace A by its factors for ``solve``: diagonal blocks by L U, others by products with L^-1, U^-1.
+    """Replace A by its factors for ``solve``: diagonal blocks by L U, others by products with L^-1 or U^-1.
 
     Gaussian elimination of the legs, then of what they leave of the base, without pivoting: the mass matrix
     is positive definite, and what the implicit method adds to it nearly so.

@@ -79,13 +79,13 @@ def state_derivative(
     max_force: Array,
     obstacles: Array,
     packed_parameters: Packed,
-    packed_workspace: Packed,
+    packed_workspaces: Packed,
     rate: Array,
 ) -> None:
     """``derivative`` for callers in Python, who read terms and partial derivatives from the workspace.
 
-    Parameters and workspace come packed, as arrays of shape (1,).
+    Parameters and workspaces come packed; of the latter only the first is used.
     """
-    w = packed_workspace[0]
+    w = packed_workspaces[0]
     evaluate(y, excitations, max_force, obstacles, packed_parameters[0], w, rate, True)
     _accelerate(w, rate)

@@ -182,6 +182,8 @@ def _skeleton(osim: Any, state: Any) -> Skeleton:
 
     knees = [_knee(osim, side) for side in SIDES]
     names = ["pelvis_tilt", "pelvis_tx", "pelvis_ty", *(f"{c}_{s}" for s in SIDES for c in COORDINATES)]
+    ankles = np.array([parent_offset(f"ankle_{side}") for side in SIDES])
+    _require(not ankles[:, 2].any(), "ankles in the plane of the hip")
     gravity = _vec(osim.getGravity())
     _require(gravity[0] == 0.0 and gravity[2] == 0.0, "gravity along y")
     return Skeleton(
@@ -193,7 +195,7 @@ def _skeleton(osim: Any, state: Any) -> Skeleton:
         leg_center=np.array([[segment[1] for segment in leg] for leg in legs]),
         leg_inertia=np.array([[segment[2] for segment in leg] for leg in legs]),
         hip=np.array([parent_offset(f"hip_{side}") for side in SIDES]),
-        ankle=np.array([parent_offset(f"ankle_{side}") for side in SIDES]),
+        ankle=ankles,
         torso=_shift(osim, state, "torso", "pelvis")[0][:2],
         head=_shift(osim, state, "head", "pelvis")[0][:2],
         toes=np.array([_shift(osim, state, f"toes_{side}", f"talus_{side}")[0][:2] for side in SIDES]),

@@ -1,4 +1,4 @@
-"""What the compiled twin knows about the runner: the numbers of ``gait9dof18musc.osim``, read by OpenSim.
+"""What the compiled twin knows of the runner: the numbers of ``gait9dof18musc.osim``, as OpenSim reads them.
 
 The numbers live in ``gait9dof18musc.json`` beside this file, so hosts without OpenSim can simulate.
 ``python -m es.native.extract`` writes that file and a test extracts again and compares.

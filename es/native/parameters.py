@@ -50,9 +50,7 @@ class Parameters(NamedTuple):
     condition_joint: Index  # (18,), leg joint that switches between the two variants of a path, or -1
     condition_range: Array  # (18, 2), angles between which variant 1 holds
     constant_length: Array  # (18, 2), of the parts that lie within one segment, for each variant
-    segment_range: (
-        Index  # (18, 2, 2), rows of the segment arrays below, first and one past last, for each variant
-    )
+    segment_range: Index  # (18, 2, 2), first and one past last row of the arrays below, for each variant
     segment_body: Index  # (segments, 2), leg segments (0 trunk .. 3 foot) of the nearer and the farther end
     segment_near: Array  # (segments, 2), nearer end in its segment frame
     segment_far: Array  # (segments, 2), farther end
@@ -111,13 +109,8 @@ class Parameters(NamedTuple):
 
 def parameters(model: Model) -> Parameters:
     """Derive the constants of the equations from the model's numbers."""
-    skeleton, muscles, paths, ground, limits = (
-        model.skeleton,
-        model.muscles,
-        model.paths,
-        model.ground,
-        model.limits,
-    )
+    skeleton, muscles, paths = model.skeleton, model.muscles, model.paths
+    ground, limits = model.ground, model.limits
     segments = path_segments(model)
     default_state = np.concatenate(
         [skeleton.default_coordinates, np.zeros(9), muscles.default_activation, muscles.default_fiber_length]

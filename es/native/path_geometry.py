@@ -73,7 +73,8 @@ def measure_paths(y: Array, p: Parameters, w: Workspace) -> None:
                 dx, dy = far_x - near_x, far_y - near_y
                 distance = math.sqrt(dx * dx + dy * dy + p.segment_z2[s])
                 length += distance
-                ux, uy = dx / distance, dy / distance
+                inverse = 1.0 / distance
+                ux, uy = dx * inverse, dy * inverse
                 # Velocity of a point at (x, y) in a joint's motion: (motion x - y, motion y + x).
                 swing = uy * far_x - ux * far_y
                 if near == 0:

@@ -11,7 +11,7 @@ from es.native.parameters import hertz_stiffness, pack, parameters
 from es.native.state import ACTIVATION, FIBER
 from es.native.step import look, step
 from es.native.step_size import FIRST_STEP
-from es.native.workspace import new_workspace
+from es.native.workspace import new_workspaces
 
 # The task gives an obstacle of radius r the plane-strain modulus 1e6 / r, Pa (0.1 m: 1e7).
 OBSTACLE_MODULUS_TIMES_RADIUS = 1e6
@@ -50,7 +50,7 @@ class NativePhysics:
         self._default_state = constants.default_state
         self._full_force = constants.max_force
         self._parameters = pack(constants)
-        self._workspace = new_workspace()
+        self._workspaces = new_workspaces(constants)
         self._state = self._default_state.copy()
         self._max_force = self._full_force.copy()
         self._obstacles = np.zeros((0, 4))
@@ -87,7 +87,7 @@ class NativePhysics:
             self._max_force,
             self._obstacles,
             self._parameters,
-            self._workspace,
+            self._workspaces,
             self._implicit,
             STEP_SECONDS,
             self._step_size if self._implicit else FIRST_STEP,
@@ -109,7 +109,7 @@ class NativePhysics:
     def kinematics(self) -> Array:
         """Observation entries 0..35, see ``es.native.observe``; centre of mass without obstacles."""
         out = np.empty(36)
-        look(self._state, self._parameters, self._workspace, out)
+        look(self._state, self._parameters, self._workspaces, out)
         return out
 
     def activations(self) -> Array:
@@ -118,4 +118,4 @@ class NativePhysics:
 
     def limit_torque_square_sum(self) -> float:
         """Sum over the six leg joints of the squared coordinate limit torque, (N m)^2."""
-        return float(look(self._state, self._parameters, self._workspace, np.empty(36)))
+        return float(look(self._state, self._parameters, self._workspaces, np.empty(36)))

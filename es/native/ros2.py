@@ -37,7 +37,7 @@ GAMMA = 1.0 - 1.0 / math.sqrt(2.0)
 # up to over seconds. Measured over 60 episodes of a second: with this factor, accuracy 1e-2 stays within
 # three times the distance that OpenSim's Runge-Kutta-Merson at 1e-3 keeps from itself at 1e-5, in the median
 # and in the worst tenth.
-CAUTION = 3.0
+CAUTION = 5.0
 
 
 @compiled
@@ -48,11 +48,25 @@ def advance(
     obstacles: Array,
     p: Parameters,
     w: Workspace,
+    inner: Workspace,
     duration: float,
     step_size: float,
     accuracy: float,
 ) -> float:
-    """Integrate y in place; arguments and result as for ``es.native.runge_kutta_merson.advance``."""
+    """Integrate y in place; returns the step size to go on with, or -1 if the integration failed.
+
+    Args:
+        y: state, shape (54,).
+        excitations: shape (18,), constant meanwhile.
+        max_force: shape (18,), N.
+        obstacles: shape (k, 4), see ``es.native.contact.touch``.
+        p: parameters.
+        w: workspace for the start of a step, and for the method itself.
+        inner: workspace for the second stage.
+        duration: s.
+        step_size: to begin with, s.
+        accuracy: bound for the error norm.
+    """
     f0, k1, k2, trial = w.stages[0], w.stages[1], w.stages[2], w.trial
     start = 0.0
     fresh = True
@@ -72,20 +86,20 @@ def advance(
         for i in range(STATE):
             k1[i] = f0[i]
         for i in range(COORDINATES):
-            k1[SPEED + i] = w.held_force[i]
-        _solve_stage(delta, w, k1)
+            k1[SPEED + i] = w.force[i]
+        _solve_stage(delta, w, k1, inner.force)
 
         for i in range(STATE):
             trial[i] = y[i] + h * k1[i]
-        derivative(trial, excitations, max_force, obstacles, p, w, k2)
+        derivative(trial, excitations, max_force, obstacles, p, inner, k2)
         for i in range(STATE):
             k2[i] -= 2.0 * k1[i]
         for i in range(COORDINATES):
-            w.force[i] = 0.0
-        arrow.multiply(w.held_mass, k2[SPEED:ACTIVATION], w.force, 1.0)
+            inner.force[i] = 0.0
+        arrow.multiply(w.mass, k2[SPEED:ACTIVATION], inner.force, 1.0)
         for i in range(COORDINATES):
-            k2[SPEED + i] = w.force[i]
-        _solve_stage(delta, w, k2)
+            k2[SPEED + i] = inner.force[i]
+        _solve_stage(delta, w, k2, inner.force)
 
         for i in range(STATE):
             w.error[i] = 0.5 * h * (k1[i] + k2[i])
@@ -106,14 +120,7 @@ def advance(
 
 @inlined
 def _linearize(w: Workspace) -> None:
-    """Keep what the start of a step contributes to both stages, and fill ``stiffness`` and ``damping``."""
-    arrow.copy(w.mass, w.held_mass)
-    for i in range(COORDINATES):
-        w.held_force[i] = w.force[i]
-    for m in range(MUSCLES):
-        for joint in range(3):
-            w.held_arm[m, joint] = w.moment_arm[m, joint]
-            w.held_slope[m, joint] = w.length_slope[m, joint]
+    """Fill ``stiffness`` and ``damping`` after an evaluation with partial derivatives."""
     for block in range(7):
         for i in range(3):
             for j in range(3):
@@ -133,17 +140,17 @@ def _linearize(w: Workspace) -> None:
 def _add_foot(leg: int, foot: Array, motion: Array, target: Array) -> None:
     """Add a (3, 3) matrix that acts on the foot's motion to an arrow matrix that acts on the coordinates.
 
-    The foot moves with the base as a whole, and with joint j by (1, motion[j, 0], motion[j, 1]).
+    The blocks beside that leg's are empty before. The foot moves with the base as a whole, and with joint
+    j by (1, motion[j, 0], motion[j, 1]).
     """
+    right, below = target[3 + leg], target[5 + leg]
     for i in range(3):
         for j in range(3):
             target[0, i, j] += foot[i, j]
-            right = foot[i, 0] + foot[i, 1] * motion[j, 0] + foot[i, 2] * motion[j, 1]
-            target[3 + leg, i, j] += right
-            target[5 + leg, j, i] += foot[0, i] + motion[j, 0] * foot[1, i] + motion[j, 1] * foot[2, i]
+            right[i, j] += foot[i, 0] + foot[i, 1] * motion[j, 0] + foot[i, 2] * motion[j, 1]
+            below[j, i] += foot[0, i] + motion[j, 0] * foot[1, i] + motion[j, 1] * foot[2, i]
     for i in range(3):
         for j in range(3):
-            right = target[3 + leg]
             target[1 + leg, i, j] += right[0, j] + motion[i, 0] * right[1, j] + motion[i, 1] * right[2, j]
 
 
@@ -153,7 +160,7 @@ def _factor_system(delta: float, w: Workspace) -> None:
     for block in range(7):
         for i in range(3):
             for j in range(3):
-                w.system[block, i, j] = w.held_mass[block, i, j] - delta * (
+                w.system[block, i, j] = w.mass[block, i, j] - delta * (
                     w.damping[block, i, j] + delta * w.stiffness[block, i, j]
                 )
     for m in range(MUSCLES):
@@ -165,7 +172,7 @@ def _factor_system(delta: float, w: Workspace) -> None:
     for leg in range(2):
         block = w.system[1 + leg]
         for m in range(LEG_MUSCLES * leg, LEG_MUSCLES * (leg + 1)):
-            arm, slope = w.held_arm[m], w.held_slope[m]
+            arm, slope = w.moment_arm[m], w.length_slope[m]
             for i in range(3):
                 pull = delta * delta * w.muscle_stiffness[m] * arm[i]
                 for j in range(3):
@@ -174,12 +181,12 @@ def _factor_system(delta: float, w: Workspace) -> None:
 
 
 @inlined
-def _solve_stage(delta: float, w: Workspace, k: Array) -> None:
+def _solve_stage(delta: float, w: Workspace, k: Array, force: Array) -> None:
     """Replace the right-hand side k, shape (54,), by (1 - delta J)^-1 k.
 
-    Its entries 9..17 come as generalised forces, that is, times the mass matrix.
+    Its entries 9..17 come as generalised forces, that is, times the mass matrix. What force, shape (9,), held
+    is lost.
     """
-    force = w.force
     for i in range(COORDINATES):
         force[i] = k[SPEED + i]
     arrow.multiply(w.stiffness, k[:COORDINATES], force, delta)
@@ -190,10 +197,10 @@ def _solve_stage(delta: float, w: Workspace, k: Array) -> None:
     for leg in range(2):
         first = 3 + 3 * leg
         for m in range(LEG_MUSCLES * leg, LEG_MUSCLES * (leg + 1)):
-            stretch = _stretch(w.held_slope[m], k, first)
+            stretch = _stretch(w.length_slope[m], k, first)
             tension = delta * (w.muscle_stiffness[m] * stretch + w.tendon_by_fiber[m] * k[FIBER + m])
             for joint in range(3):
-                force[first + joint] -= tension * w.held_arm[m, joint]
+                force[first + joint] -= tension * w.moment_arm[m, joint]
     arrow.solve(w.system, force)
     for i in range(COORDINATES):
         k[SPEED + i] = force[i]
@@ -201,7 +208,9 @@ def _solve_stage(delta: float, w: Workspace, k: Array) -> None:
     for leg in range(2):
         first = 3 + 3 * leg
         for m in range(LEG_MUSCLES * leg, LEG_MUSCLES * (leg + 1)):
-            k[FIBER + m] += delta * w.fiber_gain[m] * w.speed_by_path[m] * _stretch(w.held_slope[m], k, first)
+            k[FIBER + m] += (
+                delta * w.fiber_gain[m] * w.speed_by_path[m] * _stretch(w.length_slope[m], k, first)
+            )
 
 
 @inlined

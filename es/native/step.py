@@ -13,7 +13,7 @@ def step(
     max_force: Array,
     obstacles: Array,
     packed_parameters: Packed,
-    packed_workspace: Packed,
+    packed_workspaces: Packed,
     implicit: bool,
     duration: float,
     step_size: float,
@@ -27,22 +27,22 @@ def step(
         max_force: maximum isometric forces of this episode, shape (18,), N.
         obstacles: shape (k, 4), see ``es.native.contact.touch``.
         packed_parameters: ``Parameters``, packed.
-        packed_workspace: ``Workspace``, packed.
+        packed_workspaces: two of ``Workspace``, packed.
         implicit: integrate with ROS2, not with Runge-Kutta-Merson.
         duration: s.
         step_size: to begin with, s.
         accuracy: bound for the error norm, see ``es.native.step_size``.
     """
-    p, w = packed_parameters[0], packed_workspace[0]
+    p, w, inner = packed_parameters[0], packed_workspaces[0], packed_workspaces[1]
     if implicit:
-        return ros2.advance(y, excitations, max_force, obstacles, p, w, duration, step_size, accuracy)
+        return ros2.advance(y, excitations, max_force, obstacles, p, w, inner, duration, step_size, accuracy)
     return runge_kutta_merson.advance(
         y, excitations, max_force, obstacles, p, w, duration, step_size, accuracy
     )
 
 
 @entry_point
-def look(y: Array, packed_parameters: Packed, packed_workspace: Packed, kinematics: Array) -> float:
+def look(y: Array, packed_parameters: Packed, packed_workspaces: Packed, kinematics: Array) -> float:
     """Write the kinematic observation, shape (36,); returns the sum of squared limit torques, (N m)^2."""
-    observe.kinematics(y, packed_parameters[0], packed_workspace[0], kinematics)
-    return observe.limit_torque_square_sum(y, packed_parameters[0], packed_workspace[0])
+    observe.kinematics(y, packed_parameters[0], packed_workspaces[0], kinematics)
+    return observe.limit_torque_square_sum(y, packed_parameters[0], packed_workspaces[0])

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from es.native.model import Array
-from es.native.parameters import Packed, pack
+from es.native.parameters import Packed, Parameters, pack
 
 
 class Workspace(NamedTuple):
@@ -81,28 +81,25 @@ class Workspace(NamedTuple):
     # ros2.py
     stiffness: Array  # (7, 3, 3), derivative of the generalised forces by the coordinates, an arrow matrix
     damping: Array  # (7, 3, 3), derivative by the speeds, an arrow matrix
-    held_mass: Array  # (7, 3, 3), mass matrix at the start of the step
-    held_force: Array  # (9,), force there
-    held_arm: Array  # (18, 3), moment arms there
-    held_slope: Array  # (18, 3), derivatives of the muscle lengths there
     activation_gain: Array  # (18,), share of a change of the activation rate that the implicit step keeps
     fiber_gain: Array  # (18,), the same for the fibre velocity
     muscle_stiffness: Array  # (18,), derivative of tendon force by path length over the implicit step, N/m
     system: Array  # (7, 3, 3), factors of the implicit step's matrix
 
 
-def new_workspace() -> Packed:
-    """An empty workspace, shape (1,)."""
+def new_workspaces(constants: Parameters) -> Packed:
+    """Empty workspaces for these parameters, shape (2,): an implicit step needs one for each stage."""
+    moving_points = len(constants.moving_range)
     per_muscle, per_joint, arrow = np.zeros(18), np.zeros((2, 3)), np.zeros((7, 3, 3))
-    return pack(
+    one = pack(
         Workspace(
             origin=np.zeros((2, 4, 2)),
             rotation=np.zeros((2, 4, 2)),
             joint_motion=np.zeros((2, 3, 2)),
             knee_motion_rate=np.zeros((2, 2)),
-            moving_point=np.zeros((4, 2)),
-            moving_slope=np.zeros((4, 2)),
-            moving_stopped=np.zeros(4),
+            moving_point=np.zeros((moving_points, 2)),
+            moving_slope=np.zeros((moving_points, 2)),
+            moving_stopped=np.zeros(moving_points),
             muscle_length=per_muscle,
             moment_arm=np.zeros((18, 3)),
             length_slope=np.zeros((18, 3)),
@@ -138,13 +135,10 @@ def new_workspace() -> Packed:
             error=np.zeros(54),
             stiffness=arrow,
             damping=arrow,
-            held_mass=arrow,
-            held_force=np.zeros(9),
-            held_arm=np.zeros((18, 3)),
-            held_slope=np.zeros((18, 3)),
             activation_gain=per_muscle,
             fiber_gain=per_muscle,
             muscle_stiffness=per_muscle,
             system=arrow,
         )
     )
+    return np.repeat(one, 2)

@@ -3,13 +3,13 @@
     python -m tests.benchmarks.native [--episodes 6] [--steps 60]
     python -m tests.benchmarks.native --accuracy [--episodes 60] [--steps 100]
 
-The first prints control steps of 0.01 s per second of one core. Every episode runs through all contestants
-before the next one starts, so a busy machine slows them alike: the ratios are the result, not the absolute
-figures. OpenSim is as lean as it gets: welded lumbar joint, obstacles fixed to the ground, no storage, one
-Manager that keeps its step size.
+The first prints control steps of 0.01 s per second of one core. Every episode runs through all
+contestants before the next starts, so a busy machine slows them alike: the ratios are the result, not
+the figures. OpenSim is as lean as it gets: welded lumbar joint, obstacles fixed to the ground, no
+storage, one Manager that keeps its step size.
 
-The second prints how far the pelvis is from OpenSim's Runge-Kutta-Merson at 1e-5 after the last step, median
-and 90th percentile, for OpenSim at 1e-3 and for the twin; about ten minutes for 60 episodes.
+The second prints how far the pelvis is from OpenSim's Runge-Kutta-Merson at 1e-5 after the last step,
+median and 90th percentile, for OpenSim at 1e-3 and for the twin; about ten minutes for 60 episodes.
 """
 
 import argparse
