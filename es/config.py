@@ -172,6 +172,29 @@ class EpisodeCap(_Section, frozen=True, kw_only=True):
             raise ValueError(f"expected `maximum` of at least `start` = {self.start}, got {self.maximum}")
 
 
+Observations = Annotated[tuple[Annotated[int, Meta(ge=0, le=10**6)], ...], Meta(min_length=1)]
+
+
+class ManualFeatures(_Section, frozen=True, kw_only=True, tag_field="kind", tag="manual"):
+    """These observations are shifted and scaled by given numbers; 0 and 1 leave them as they are."""
+
+    observations: Observations
+    """Their indices, from 0, as `es observations` lists them."""
+    mean: Annotated[float, Meta(ge=-1e9, le=1e9)] = 0.0
+    """Subtracted, in the observations' unit."""
+    std: Positive = 1.0
+    """Divided by, in the observations' unit."""
+
+
+class FrozenFeatures(_Section, frozen=True, kw_only=True, tag_field="kind", tag="frozen"):
+    """The statistics of these observations stop changing."""
+
+    observations: Observations
+    """Their indices, from 0, as `es observations` lists them."""
+    after: Annotated[int, Meta(ge=0, le=10**12)]
+    """The last generation that counts, unless nothing was seen by then; 0 keeps a warm start's statistics."""
+
+
 class ObservationNormalization(_Section, frozen=True, kw_only=True):
     """Observations are shifted and scaled by their running mean and standard deviation."""
 
@@ -180,9 +203,20 @@ class ObservationNormalization(_Section, frozen=True, kw_only=True):
     fraction: Fraction = 0.1
     """Share of training episodes whose observations enter the statistics (0.01 in the paper)."""
     clip: Positive = 5.0
-    """Normalised observations are clipped to +- this (the paper's code: 5)."""
+    """Normalised observations, manual ones too, are clipped to +- this (the paper's code: 5)."""
     std_floor: Positive = 0.01
-    """Smallest standard deviation to divide by, in the observation's unit."""
+    """Smallest running standard deviation to divide by, in the observation's unit."""
+    frozen_after: Annotated[int, Meta(ge=0, le=10**12)] | None = None
+    """As `after` of frozen features, for all observations; None never stops."""
+    features: tuple[ManualFeatures | FrozenFeatures, ...] = ()
+    """Observations treated otherwise, each in at most one entry."""
+
+    def __post_init__(self) -> None:
+        """Refuse two rules for one observation."""
+        listed = [index for feature in self.features for index in feature.observations]
+        twice = sorted({index for index in listed if listed.count(index) > 1})
+        if twice:
+            raise ValueError(f"expected each observation once in `features`, got {twice} more than once")
 
 
 class Evaluation(_Section, frozen=True, kw_only=True):
@@ -363,12 +397,13 @@ def _struct(raw: dict[str, Any], keys: list[str | int]) -> list[Any]:
     types: list[Any] = [Experiment]
     table: Any = raw
     for key in keys:
-        types = [
-            option
-            for owner in types
-            for option in _options(get_type_hints(owner, include_extras=False).get(str(key)))
-            if isinstance(option, type) and issubclass(option, Struct)
-        ]
+        if isinstance(key, str):
+            types = [
+                option
+                for owner in types
+                for option in _options(get_type_hints(owner, include_extras=False).get(key))
+                if isinstance(option, type) and issubclass(option, Struct)
+            ]
         table = table[key]
         kind = table.get("kind") if isinstance(table, dict) else None
         types = [t for t in types if kind is None or t.__struct_config__.tag == kind] or types
@@ -376,6 +411,9 @@ def _struct(raw: dict[str, Any], keys: list[str | int]) -> list[Any]:
 
 
 def _options(annotation: Any) -> tuple[Any, ...]:
+    """The types an annotation allows; for a tuple, those of its items."""
+    if get_origin(annotation) is tuple:
+        return _options(get_args(annotation)[0])
     union = get_origin(annotation) is Union or type(annotation).__name__ == "UnionType"
     return get_args(annotation) if union else (annotation,)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from es import checkpoint, config, noise, protocol
+from es import checkpoint, config, noise, obs_norm, protocol
 from es.checkpoint import MasterState
 from es.envs import registry as envs
 from es.errors import ExperimentError
@@ -21,9 +21,10 @@ def build_policy(experiment: config.Experiment) -> MLP:
     """The policy that the workers run.
 
     Raises:
-        ExperimentError: an environment cannot be built, or the policy does not fit it.
+        ExperimentError: an environment cannot be built, or the policy or a setting does not fit it.
     """
     training, *others = _policies(experiment)
+    _check_features(experiment, training.sizes[0])
     for other in others:
         if other.sizes != training.sizes:
             raise ExperimentError(
@@ -44,6 +45,15 @@ def _policies(experiment: config.Experiment) -> Iterator[MLP]:
             yield policies.make(experiment.policy, env)
         finally:
             env.close()
+
+
+def _check_features(experiment: config.Experiment, size: int) -> None:
+    for i, feature in enumerate(experiment.observation_normalization.features):
+        if max(feature.observations) >= size:
+            raise ExperimentError(
+                f"observation_normalization.features[{i}].observations = {list(feature.observations)}: "
+                f"expected indices from 0 to {size - 1}, the observations of {experiment.environment.id}"
+            )
 
 
 def initial_state(experiment: config.Experiment, policy: MLP) -> MasterState:
@@ -88,15 +98,14 @@ def budget_spent(experiment: config.Experiment, state: MasterState, elapsed: flo
 def message(run_id: str, experiment: config.Experiment, state: MasterState) -> Generation:
     """What the workers need to know to run the generation after ``state``."""
     centre, scale = openai_es.ask(experiment.strategy, state.search)
-    normalization, statistics = experiment.observation_normalization, state.statistics
-    normalize = normalization.enabled and statistics.n > 0
+    normalizer = obs_norm.normalizer(experiment.observation_normalization, state.statistics)
     return Generation(
         run_id=run_id,
         generation=state.generation + 1,
         centre=protocol.pack(centre),
         scale=protocol.pack(scale),
-        observation_mean=protocol.pack(statistics.mean) if normalize else b"",
-        observation_std=protocol.pack(statistics.std(normalization.std_floor)) if normalize else b"",
+        observation_mean=protocol.pack(normalizer.mean) if normalizer else b"",
+        observation_std=protocol.pack(normalizer.std) if normalizer else b"",
         episode_cap=state.episode_cap,
     )
 
@@ -128,6 +137,9 @@ def advance(
     for episode in episodes:
         if episode.statistics:
             statistics = statistics.merge(_from_message(episode.statistics, statistics.mean.size))
+    if state.statistics.n:
+        kept = obs_norm.frozen(experiment.observation_normalization, number, statistics.mean.size)
+        statistics = statistics.keeping(state.statistics, kept)
     new_state = MasterState(
         generation=number,
         search=search,

@@ -61,6 +61,44 @@ def test_more_evaluation_than_budget_is_refused() -> None:
         config.convert(raw, "my.toml")
 
 
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        ([{"kind": "manual", "observations": [-1]}], "[0].observations[0] = -1: expected `int` >= 0"),
+        ([{"kind": "manual", "observations": []}], "[0].observations = []: expected `array` of length >= 1"),
+        ([{"kind": "manual", "observations": [2], "std": 0}], "[0].std = 0: expected `float` > 0.0"),
+        ([{"kind": "fixed"}], "[0].kind = 'fixed': expected one of 'manual', 'frozen'"),
+        ([{"observations": [2]}], "[0].kind is missing; expected one of 'manual', 'frozen'"),
+        ([{"kind": "frozen", "observations": [2]}], "[0].after is missing"),
+        (
+            [{"kind": "frozen", "observations": [2], "after": 5, "mean": 1}],
+            "[0].mean = 1: unknown field; allowed: kind, observations, after",
+        ),
+    ],
+)
+def test_mistakes_in_arrays_of_tables_are_as_clear(features: list[dict[str, Any]], message: str) -> None:
+    with pytest.raises(ExperimentError) as caught:
+        config.convert(changed("observation_normalization.features", features), "my.toml")
+    assert str(caught.value) == f"my.toml: observation_normalization.features{message}"
+
+
+def test_an_observation_follows_one_rule() -> None:
+    features = [
+        {"kind": "manual", "observations": [1, 2]},
+        {"kind": "frozen", "observations": [2], "after": 3},
+    ]
+    with pytest.raises(ExperimentError, match=r"expected each observation once in `features`, got \[2\]"):
+        config.convert(changed("observation_normalization.features", features), "my.toml")
+
+
+def test_arrays_of_tables_are_written_and_read_back(tmp_path: Path) -> None:
+    features = [{"kind": "manual", "observations": [1, 2], "mean": 0.9}]
+    experiment = config.convert(changed("observation_normalization.features", features), "x")
+    path = tmp_path / "experiment.toml"
+    path.write_text(config.to_toml(experiment))
+    assert config.load(path) == experiment
+
+
 @given(
     sigma=st.floats(1e-6, 1e3),
     size=st.integers(1, 1000).map(lambda n: 2 * n),
