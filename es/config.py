@@ -89,6 +89,21 @@ class MLP(_Section, frozen=True, kw_only=True, tag_field="kind", tag="mlp"):
     """How outputs become actions; discrete action spaces always take the argmax."""
 
 
+class Symmetric(_Section, frozen=True, kw_only=True, tag_field="kind", tag="symmetric"):
+    """One network for both legs of Learning to Run: it sees left and right as own and opposite leg."""
+
+    hidden: Annotated[tuple[Size, ...], Meta(max_length=16)] = (64, 64)
+    """Units of each hidden layer; none, `[]`, gives a linear policy."""
+    activation: Activation = "tanh"
+    """Non-linearity of the hidden layers."""
+    clock_hz: Annotated[float, Meta(gt=0, le=50)] | None = None
+    """Strides per second of simulated time: adds sine and cosine of the phase since the start of the episode,
+    half a cycle later for the left leg, to what the network sees. Without it, legs that start alike act alike
+    for as long as nothing else, such as their strengths, tells them apart."""
+    head: Squashed | UniformBins | CustomBins = Squashed()
+    """How outputs become actions."""
+
+
 class Adam(_Section, frozen=True, kw_only=True, tag_field="kind", tag="adam"):
     """Adam (Kingma and Ba 2015, arXiv 1412.6980)."""
 
@@ -256,7 +271,7 @@ class Experiment(_Section, frozen=True, kw_only=True):
     seed: Seed = 1
     """Everything random derives from it."""
     environment: Environment
-    policy: Linear | MLP = Linear()
+    policy: Linear | MLP | Symmetric = Linear()
     strategy: OpenAIES = OpenAIES()
     population: Population = Population()
     budget: Budget

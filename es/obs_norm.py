@@ -46,6 +46,13 @@ class ObservationStatistics(NamedTuple):
         m2 = self.m2 + other.m2 + delta**2 * (self.n * other.n / n)
         return type(self)(n, mean, m2)
 
+    def with_mirror_images(self, mirror: NDArray[np.intp]) -> Self:
+        """Statistics of these observations and as many mirror images, ``observation[mirror]``."""
+        image_mean, image_m2 = self.mean[mirror], self.m2[mirror]
+        # Sums of two terms do not depend on their order, so partners come out equal to the last bit.
+        m2 = (self.m2 + image_m2) + (self.mean - image_mean) ** 2 * (self.n / 2)
+        return type(self)(2 * self.n, (self.mean + image_mean) / 2, m2)
+
     def keeping(self, before: Self, kept: NDArray[np.bool_]) -> Self:
         """These statistics with mean and variance of ``before``, n > 0, where ``kept`` is True."""
         if kept.all():

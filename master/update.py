@@ -12,12 +12,12 @@ from es.envs import registry as envs
 from es.errors import ExperimentError
 from es.obs_norm import ObservationStatistics
 from es.policies import registry as policies
-from es.policies.mlp import MLP
+from es.policies.registry import Policy
 from es.protocol import Generation, Outcome, Statistics
 from es.strategies import openai_es
 
 
-def build_policy(experiment: config.Experiment) -> MLP:
+def build_policy(experiment: config.Experiment) -> Policy:
     """The policy that the workers run.
 
     Raises:
@@ -34,7 +34,7 @@ def build_policy(experiment: config.Experiment) -> MLP:
     return training
 
 
-def _policies(experiment: config.Experiment) -> Iterator[MLP]:
+def _policies(experiment: config.Experiment) -> Iterator[Policy]:
     """The policy as each of the experiment's environments sees it, training first."""
     environments = [experiment.environment]
     if experiment.evaluation.arguments:
@@ -42,7 +42,7 @@ def _policies(experiment: config.Experiment) -> Iterator[MLP]:
     for environment in environments:
         env = envs.make(environment)
         try:
-            yield policies.make(experiment.policy, env)
+            yield policies.make(experiment.policy, env, action_repeat=environment.action_repeat)
         finally:
             env.close()
 
@@ -56,7 +56,7 @@ def _check_features(experiment: config.Experiment, size: int) -> None:
             )
 
 
-def initial_state(experiment: config.Experiment, policy: MLP) -> MasterState:
+def initial_state(experiment: config.Experiment, policy: Policy) -> MasterState:
     """Random parameters, or those of the warm start.
 
     Raises:
@@ -98,7 +98,8 @@ def budget_spent(experiment: config.Experiment, state: MasterState, elapsed: flo
 def message(run_id: str, experiment: config.Experiment, state: MasterState) -> Generation:
     """What the workers need to know to run the generation after ``state``."""
     centre, scale = openai_es.ask(experiment.strategy, state.search)
-    normalizer = obs_norm.normalizer(experiment.observation_normalization, state.statistics)
+    statistics = policies.seen(experiment.policy, state.statistics)
+    normalizer = obs_norm.normalizer(experiment.observation_normalization, statistics)
     return Generation(
         run_id=run_id,
         generation=state.generation + 1,

@@ -33,7 +33,7 @@ def changed(field: str, value: object) -> dict[str, Any]:
         ("population.size", 3, "population.size = 3: expected `int` that's a multiple of 2"),
         ("population.size", "3", "population.size = '3': expected `int`, got `str`"),
         ("population.pairs_per_task", 100, "population.pairs_per_task = 100 is more than the 20 pairs"),
-        ("policy", {"hidden": [3]}, "policy.kind is missing; expected one of 'linear', 'mlp'"),
+        ("policy", {"hidden": [3]}, "policy.kind is missing; expected one of 'linear', 'mlp', 'symmetric'"),
         ("policy", {"kind": "mlp", "hidden": [3, 0]}, "policy.hidden[1] = 0: expected `int` >= 1"),
         ("policy", {"kind": "mlp", "activation": "x"}, "policy.activation = 'x': expected one of 'tanh', "),
         ("budget", {}, "budget: expected at least one of `generations`"),

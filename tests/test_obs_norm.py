@@ -1,5 +1,5 @@
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
@@ -74,6 +74,7 @@ def test_features_freeze_after_their_generation() -> None:
 
 
 @given(batches, batches)
+@settings(max_examples=25)
 def test_frozen_features_keep_mean_and_scale_while_others_go_on(
     first: list[np.ndarray], second: list[np.ndarray]
 ) -> None:

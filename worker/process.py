@@ -18,7 +18,7 @@ from es.envs import registry as envs
 from es.errors import EsError, ProtocolError
 from es.obs_norm import Normalizer
 from es.policies import registry as policies
-from es.policies.mlp import MLP
+from es.policies.registry import Policy
 from es.rollout import Rollout, rollout
 
 Array = NDArray[np.float64]
@@ -86,7 +86,8 @@ class Evaluator:
     def __init__(self, experiment: config.Experiment) -> None:
         self._experiment = experiment
         self._env = envs.make(experiment.environment)
-        self._policy = policies.make(experiment.policy, self._env)
+        repeat = experiment.environment.action_repeat
+        self._policy = policies.make(experiment.policy, self._env, action_repeat=repeat)
         self._evaluation_env: envs.Env | None = None
         self._generation: protocol.Generation | None = None
 
@@ -116,7 +117,7 @@ class Evaluator:
 
     def _pair(
         self,
-        policy: MLP,
+        policy: Policy,
         generation: protocol.Generation,
         centre: Array,
         scale: Array,
@@ -148,7 +149,7 @@ class Evaluator:
         return tuple(episodes)
 
     def _evaluation(
-        self, policy: MLP, centre: Array, normalizer: Normalizer | None, index: int
+        self, policy: Policy, centre: Array, normalizer: Normalizer | None, index: int
     ) -> protocol.Episode:
         if self._evaluation_env is None:
             different = self._experiment.evaluation.arguments

@@ -28,13 +28,15 @@ def load(run: RunDir, generation: str) -> MasterState:
 
 def run_episode(env: Env, experiment: config.Experiment, state: MasterState, seed: int) -> Rollout:
     """One unperturbed episode, without an episode cap."""
-    policy = policies.make(experiment.policy, env)
+    action_repeat = experiment.environment.action_repeat
+    policy = policies.make(experiment.policy, env, action_repeat=action_repeat)
+    statistics = policies.seen(experiment.policy, state.statistics)
     return rollout(
         env,
         policy.bind(state.search.theta),
         seed=seed,
-        action_repeat=experiment.environment.action_repeat,
-        normalizer=normalizer(experiment.observation_normalization, state.statistics),
+        action_repeat=action_repeat,
+        normalizer=normalizer(experiment.observation_normalization, statistics),
     )
 
 
