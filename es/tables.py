@@ -55,7 +55,7 @@ def _generation_row(
         row["workers"] = str(record.workers)
         row["update"] = f"{record.update_ratio:.2g}"
     row["steps/s"] = f"{record.steps_per_second:.0f}"
-    row["in sim"] = f"{record.simulator_share:.0%}"
+    row["sim"] = f"{record.simulator_share:.0%}"
     row["time"] = duration(record.elapsed)
     return row
 
@@ -63,7 +63,7 @@ def _generation_row(
 def runs(console: Console, found: list[RunDir]) -> None:
     """Print a line per run."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("run", "status", "gen", "best", "eval", "steps", "time", "created"):
+    for heading in ("run", "status", "gen", "eval", "steps", "time", "created"):
         table.add_column(heading, justify="left" if heading in ("run", "status") else "right", no_wrap=True)
     for run in found:
         records, evaluations = run.generations(), run.evaluations()
@@ -73,7 +73,6 @@ def runs(console: Console, found: list[RunDir]) -> None:
             run.name,
             run.status(),
             str(latest.generation if latest else 0),
-            number(latest.return_best if latest else None),
             number(evaluation.return_mean if evaluation else None),
             str(latest.steps_total if latest else 0),
             duration(latest.elapsed if latest else 0.0),
@@ -85,6 +84,8 @@ def runs(console: Console, found: list[RunDir]) -> None:
 def fields(console: Console, title: str, values: dict[str, Any]) -> None:
     """Print names and values below a title."""
     table = Table(title=title, title_justify="left", show_header=False, box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column()
+    table.add_column(overflow="fold")
     for name, value in values.items():
         table.add_row(name, _text(value))
     console.print(table)
