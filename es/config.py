@@ -6,6 +6,7 @@ the field, the value that arrived and what is allowed.
 
 import difflib
 import importlib.resources
+import itertools
 import re
 import tomllib
 from collections.abc import Iterable
@@ -234,6 +235,16 @@ class ObservationNormalization(_Section, frozen=True, kw_only=True):
             raise ValueError(f"expected each observation once in `features`, got {twice} more than once")
 
 
+class Stage(_Section, frozen=True, kw_only=True):
+    """A part of the curriculum: training, not evaluation, takes place in a changed environment."""
+
+    generation: Annotated[int, Meta(ge=2, le=10**12)]
+    """The first generation of this stage, which lasts until the next one's."""
+    arguments: Annotated[dict[str, Any], Meta(min_length=1)]
+    """What differs from `environment.arguments`, e.g. difficulty and max_obstacles; the arguments of earlier
+    stages do not carry over."""
+
+
 class Evaluation(_Section, frozen=True, kw_only=True):
     """Unperturbed episodes of the current centre; they do not influence the update."""
 
@@ -271,6 +282,7 @@ class Experiment(_Section, frozen=True, kw_only=True):
     seed: Seed = 1
     """Everything random derives from it."""
     environment: Environment
+    curriculum: tuple[Stage, ...] = ()
     policy: Linear | MLP | Symmetric = Linear()
     strategy: OpenAIES = OpenAIES()
     population: Population = Population()
@@ -283,6 +295,9 @@ class Experiment(_Section, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Refuse what no single field can see."""
+        starts = [stage.generation for stage in self.curriculum]
+        if any(later <= earlier for earlier, later in itertools.pairwise(starts)):
+            raise ValueError(f"curriculum: expected generations in ascending order, got {starts}")
         episodes = self.budget.episodes
         if episodes is not None and episodes < self.population.size:
             raise ValueError(
@@ -298,6 +313,14 @@ class Experiment(_Section, frozen=True, kw_only=True):
                 f"population.pairs_per_task = {self.population.pairs_per_task} is more than the "
                 f"{self.population.size // 2} pairs of population.size = {self.population.size}"
             )
+
+
+def training_environment(experiment: Experiment, generation: int) -> Environment:
+    """The environment of a generation's training episodes."""
+    environment = experiment.environment
+    begun = [stage for stage in experiment.curriculum if stage.generation <= generation]
+    changes = begun[-1].arguments if begun else {}
+    return msgspec.structs.replace(environment, arguments=environment.arguments | changes)
 
 
 def evaluation_environment(experiment: Experiment) -> Environment:

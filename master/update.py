@@ -1,7 +1,7 @@
 """The master's arithmetic: from state and outcomes to the next state. Nothing here waits, reads or writes."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,28 +23,36 @@ def build_policy(experiment: config.Experiment) -> Policy:
     Raises:
         ExperimentError: an environment cannot be built, or the policy or a setting does not fit it.
     """
-    training, *others = _policies(experiment)
+    environments = _environments(experiment)
+    training = _policy(experiment, environments.pop("environment.arguments"))
     _check_features(experiment, training.sizes[0])
-    for other in others:
+    for field, environment in environments.items():
+        other = _policy(experiment, environment)
         if other.sizes != training.sizes:
             raise ExperimentError(
-                f"evaluation.arguments: expected observations and actions as in training, {training.sizes}, "
+                f"{field}: expected observations and actions as in environment.arguments, {training.sizes}, "
                 f"got {other.sizes}"
             )
     return training
 
 
-def _policies(experiment: config.Experiment) -> Iterator[Policy]:
-    """The policy as each of the experiment's environments sees it, training first."""
-    environments = [experiment.environment]
+def _environments(experiment: config.Experiment) -> dict[str, config.Environment]:
+    """Each environment of the experiment, by the field that sets it."""
+    environments = {"environment.arguments": experiment.environment}
+    for i, stage in enumerate(experiment.curriculum):
+        field = f"curriculum[{i}].arguments"
+        environments[field] = config.training_environment(experiment, stage.generation)
     if experiment.evaluation.arguments:
-        environments.append(config.evaluation_environment(experiment))
-    for environment in environments:
-        env = envs.make(environment)
-        try:
-            yield policies.make(experiment.policy, env, action_repeat=environment.action_repeat)
-        finally:
-            env.close()
+        environments["evaluation.arguments"] = config.evaluation_environment(experiment)
+    return environments
+
+
+def _policy(experiment: config.Experiment, environment: config.Environment) -> Policy:
+    env = envs.make(environment)
+    try:
+        return policies.make(experiment.policy, env, action_repeat=environment.action_repeat)
+    finally:
+        env.close()
 
 
 def _check_features(experiment: config.Experiment, size: int) -> None:

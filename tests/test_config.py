@@ -91,6 +91,38 @@ def test_an_observation_follows_one_rule() -> None:
         config.convert(changed("observation_normalization.features", features), "my.toml")
 
 
+@pytest.mark.parametrize(
+    ("stages", "message"),
+    [
+        (
+            [{"generation": 1, "arguments": {"horizon": 5}}],
+            "curriculum[0].generation = 1: expected `int` >= 2",
+        ),
+        ([{"generation": 5, "arguments": {}}], "curriculum[0].arguments: Expected `object` of length >= 1"),
+        ([{"generation": 5}], "curriculum[0].arguments is missing"),
+        (
+            [{"generation": g, "arguments": {"horizon": 5}} for g in (5, 9, 9)],
+            "curriculum: expected generations in ascending order, got [5, 9, 9]",
+        ),
+    ],
+)
+def test_mistakes_in_the_curriculum(stages: list[dict[str, Any]], message: str) -> None:
+    with pytest.raises(ExperimentError) as caught:
+        config.convert(changed("curriculum", stages), "my.toml")
+    assert str(caught.value) == f"my.toml: {message}"
+
+
+def test_a_stage_changes_the_training_environment_until_the_next_begins() -> None:
+    raw = changed("environment.arguments", {"a": 0, "b": 0})
+    raw["curriculum"] = [{"generation": 3, "arguments": {"a": 1}}, {"generation": 5, "arguments": {"b": 2}}]
+    raw["evaluation"] = {"arguments": {"c": 3}}
+    experiment = config.convert(raw, "x")
+    arguments = [config.training_environment(experiment, g).arguments for g in range(1, 7)]
+    first, second, third = {"a": 0, "b": 0}, {"a": 1, "b": 0}, {"a": 0, "b": 2}
+    assert arguments == [first, first, second, second, third, third]
+    assert config.evaluation_environment(experiment).arguments == {"a": 0, "b": 0, "c": 3}
+
+
 def test_arrays_of_tables_are_written_and_read_back(tmp_path: Path) -> None:
     features = [{"kind": "manual", "observations": [1, 2], "mean": 0.9}]
     experiment = config.convert(changed("observation_normalization.features", features), "x")

@@ -133,9 +133,20 @@ def test_evaluations_may_use_another_environment_of_the_same_shape() -> None:
     assert short[0] > long[0]
     cartpole = config.load("cartpole", ["environment.id=FrozenLake-v1", "evaluation.arguments.map_name=8x8"])
     with pytest.raises(
-        ExperimentError, match=r"evaluation\.arguments: expected observations .* as in training"
+        ExperimentError, match=r"evaluation\.arguments: expected observations .* as in environment\.arguments"
     ):
         initial(cartpole)
+
+
+def test_a_curriculum_that_does_not_fit_is_found_before_it_begins() -> None:
+    stage = "curriculum=[{generation=5, arguments={%s}}]"
+    with pytest.raises(ExperimentError, match="es/LQR-v0 refuses: expected a horizon of at least 1"):
+        update.build_policy(config.load("lqr", [stage % "horizon=0"]))
+    frozen_lake = ["environment.id=FrozenLake-v1", stage % 'map_name="8x8"']
+    with pytest.raises(
+        ExperimentError, match=r"^curriculum\[0\]\.arguments: expected observations and actions"
+    ):
+        update.build_policy(config.load("cartpole", frozen_lake))
 
 
 def test_a_warm_start_takes_over_centre_and_statistics(tmp_path: Path) -> None:
