@@ -6,6 +6,7 @@ the field, the value that arrived and what is allowed.
 
 import difflib
 import importlib.resources
+import itertools
 import re
 import tomllib
 from collections.abc import Iterable
@@ -87,6 +88,21 @@ class MLP(_Section, frozen=True, kw_only=True, tag_field="kind", tag="mlp"):
     """Non-linearity of the hidden layers."""
     head: Squashed | UniformBins | CustomBins = Squashed()
     """How outputs become actions; discrete action spaces always take the argmax."""
+
+
+class Symmetric(_Section, frozen=True, kw_only=True, tag_field="kind", tag="symmetric"):
+    """One network for both legs of Learning to Run: it sees left and right as own and opposite leg."""
+
+    hidden: Annotated[tuple[Size, ...], Meta(max_length=16)] = (64, 64)
+    """Units of each hidden layer; none, `[]`, gives a linear policy."""
+    activation: Activation = "tanh"
+    """Non-linearity of the hidden layers."""
+    clock_hz: Annotated[float, Meta(gt=0, le=50)] | None = None
+    """Strides per second of simulated time: adds sine and cosine of the phase since the start of the episode,
+    half a cycle later for the left leg, to what the network sees. Without it, legs that start alike act alike
+    for as long as nothing else, such as their strengths, tells them apart."""
+    head: Squashed | UniformBins | CustomBins = Squashed()
+    """How outputs become actions."""
 
 
 class Adam(_Section, frozen=True, kw_only=True, tag_field="kind", tag="adam"):
@@ -172,6 +188,29 @@ class EpisodeCap(_Section, frozen=True, kw_only=True):
             raise ValueError(f"expected `maximum` of at least `start` = {self.start}, got {self.maximum}")
 
 
+Observations = Annotated[tuple[Annotated[int, Meta(ge=0, le=10**6)], ...], Meta(min_length=1)]
+
+
+class ManualFeatures(_Section, frozen=True, kw_only=True, tag_field="kind", tag="manual"):
+    """These observations are shifted and scaled by given numbers; 0 and 1 leave them as they are."""
+
+    observations: Observations
+    """Their indices, from 0, as `es observations` lists them."""
+    mean: Annotated[float, Meta(ge=-1e9, le=1e9)] = 0.0
+    """Subtracted, in the observations' unit."""
+    std: Positive = 1.0
+    """Divided by, in the observations' unit."""
+
+
+class FrozenFeatures(_Section, frozen=True, kw_only=True, tag_field="kind", tag="frozen"):
+    """The statistics of these observations stop changing."""
+
+    observations: Observations
+    """Their indices, from 0, as `es observations` lists them."""
+    after: Annotated[int, Meta(ge=0, le=10**12)]
+    """The last generation that counts, unless nothing was seen by then; 0 keeps a warm start's statistics."""
+
+
 class ObservationNormalization(_Section, frozen=True, kw_only=True):
     """Observations are shifted and scaled by their running mean and standard deviation."""
 
@@ -180,9 +219,30 @@ class ObservationNormalization(_Section, frozen=True, kw_only=True):
     fraction: Fraction = 0.1
     """Share of training episodes whose observations enter the statistics (0.01 in the paper)."""
     clip: Positive = 5.0
-    """Normalised observations are clipped to +- this (the paper's code: 5)."""
+    """Normalised observations, manual ones too, are clipped to +- this (the paper's code: 5)."""
     std_floor: Positive = 0.01
-    """Smallest standard deviation to divide by, in the observation's unit."""
+    """Smallest running standard deviation to divide by, in the observation's unit."""
+    frozen_after: Annotated[int, Meta(ge=0, le=10**12)] | None = None
+    """As `after` of frozen features, for all observations; None never stops."""
+    features: tuple[ManualFeatures | FrozenFeatures, ...] = ()
+    """Observations treated otherwise, each in at most one entry."""
+
+    def __post_init__(self) -> None:
+        """Refuse two rules for one observation."""
+        listed = [index for feature in self.features for index in feature.observations]
+        twice = sorted({index for index in listed if listed.count(index) > 1})
+        if twice:
+            raise ValueError(f"expected each observation once in `features`, got {twice} more than once")
+
+
+class Stage(_Section, frozen=True, kw_only=True):
+    """A part of the curriculum: training, not evaluation, takes place in a changed environment."""
+
+    generation: Annotated[int, Meta(ge=2, le=10**12)]
+    """The first generation of this stage, which lasts until the next one's."""
+    arguments: Annotated[dict[str, Any], Meta(min_length=1)]
+    """What differs from `environment.arguments`, e.g. difficulty and max_obstacles; the arguments of earlier
+    stages do not carry over."""
 
 
 class Evaluation(_Section, frozen=True, kw_only=True):
@@ -222,7 +282,8 @@ class Experiment(_Section, frozen=True, kw_only=True):
     seed: Seed = 1
     """Everything random derives from it."""
     environment: Environment
-    policy: Linear | MLP = Linear()
+    curriculum: tuple[Stage, ...] = ()
+    policy: Linear | MLP | Symmetric = Linear()
     strategy: OpenAIES = OpenAIES()
     population: Population = Population()
     budget: Budget
@@ -234,6 +295,9 @@ class Experiment(_Section, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Refuse what no single field can see."""
+        starts = [stage.generation for stage in self.curriculum]
+        if any(later <= earlier for earlier, later in itertools.pairwise(starts)):
+            raise ValueError(f"curriculum: expected generations in ascending order, got {starts}")
         episodes = self.budget.episodes
         if episodes is not None and episodes < self.population.size:
             raise ValueError(
@@ -249,6 +313,14 @@ class Experiment(_Section, frozen=True, kw_only=True):
                 f"population.pairs_per_task = {self.population.pairs_per_task} is more than the "
                 f"{self.population.size // 2} pairs of population.size = {self.population.size}"
             )
+
+
+def training_environment(experiment: Experiment, generation: int) -> Environment:
+    """The environment of a generation's training episodes."""
+    environment = experiment.environment
+    begun = [stage for stage in experiment.curriculum if stage.generation <= generation]
+    changes = begun[-1].arguments if begun else {}
+    return msgspec.structs.replace(environment, arguments=environment.arguments | changes)
 
 
 def evaluation_environment(experiment: Experiment) -> Environment:
@@ -363,12 +435,13 @@ def _struct(raw: dict[str, Any], keys: list[str | int]) -> list[Any]:
     types: list[Any] = [Experiment]
     table: Any = raw
     for key in keys:
-        types = [
-            option
-            for owner in types
-            for option in _options(get_type_hints(owner, include_extras=False).get(str(key)))
-            if isinstance(option, type) and issubclass(option, Struct)
-        ]
+        if isinstance(key, str):
+            types = [
+                option
+                for owner in types
+                for option in _options(get_type_hints(owner, include_extras=False).get(key))
+                if isinstance(option, type) and issubclass(option, Struct)
+            ]
         table = table[key]
         kind = table.get("kind") if isinstance(table, dict) else None
         types = [t for t in types if kind is None or t.__struct_config__.tag == kind] or types
@@ -376,6 +449,9 @@ def _struct(raw: dict[str, Any], keys: list[str | int]) -> list[Any]:
 
 
 def _options(annotation: Any) -> tuple[Any, ...]:
+    """The types an annotation allows; for a tuple, those of its items."""
+    if get_origin(annotation) is tuple:
+        return _options(get_args(annotation)[0])
     union = get_origin(annotation) is Union or type(annotation).__name__ == "UnionType"
     return get_args(annotation) if union else (annotation,)
 

@@ -10,6 +10,8 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from es import config
+
 Array = NDArray[np.float64]
 
 
@@ -44,6 +46,20 @@ class ObservationStatistics(NamedTuple):
         m2 = self.m2 + other.m2 + delta**2 * (self.n * other.n / n)
         return type(self)(n, mean, m2)
 
+    def with_mirror_images(self, mirror: NDArray[np.intp]) -> Self:
+        """Statistics of these observations and as many mirror images, ``observation[mirror]``."""
+        image_mean, image_m2 = self.mean[mirror], self.m2[mirror]
+        # Sums of two terms do not depend on their order, so partners come out equal to the last bit.
+        m2 = (self.m2 + image_m2) + (self.mean - image_mean) ** 2 * (self.n / 2)
+        return type(self)(2 * self.n, (self.mean + image_mean) / 2, m2)
+
+    def keeping(self, before: Self, kept: NDArray[np.bool_]) -> Self:
+        """These statistics with mean and variance of ``before``, n > 0, where ``kept`` is True."""
+        if kept.all():
+            return before
+        mean = np.where(kept, before.mean, self.mean)
+        return type(self)(self.n, mean, np.where(kept, before.m2 * (self.n / before.n), self.m2))
+
     def std(self, floor: float) -> Array:
         """Population standard deviation, at least ``floor``; ones while nothing has been seen."""
         if self.n == 0:
@@ -62,3 +78,28 @@ class Normalizer(NamedTuple):
     def __call__(self, observation: Array) -> Array:
         """Normalise one observation, shape (observation_size,)."""
         return np.clip((observation - self.mean) / self.std, -self.clip, self.clip)
+
+
+def frozen(settings: config.ObservationNormalization, generation: int, size: int) -> NDArray[np.bool_]:
+    """Which of ``size`` observations no longer enter the statistics in this generation."""
+    if settings.frozen_after is not None and generation > settings.frozen_after:
+        return np.full(size, True)
+    result = np.full(size, False)
+    for feature in settings.features:
+        if isinstance(feature, config.FrozenFeatures) and generation > feature.after:
+            result[list(feature.observations)] = True
+    return result
+
+
+def normalizer(
+    settings: config.ObservationNormalization, statistics: ObservationStatistics
+) -> Normalizer | None:
+    """What the settings make of the statistics; None while there is nothing to normalise by."""
+    manual = [feature for feature in settings.features if isinstance(feature, config.ManualFeatures)]
+    if not settings.enabled or (statistics.n == 0 and not manual):
+        return None
+    mean, std = statistics.mean.copy(), statistics.std(settings.std_floor)
+    for feature in manual:
+        mean[list(feature.observations)] = feature.mean
+        std[list(feature.observations)] = feature.std
+    return Normalizer(mean, std, settings.clip)

@@ -1,52 +1,70 @@
 """The master's arithmetic: from state and outcomes to the next state. Nothing here waits, reads or writes."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from es import checkpoint, config, noise, protocol
+from es import checkpoint, config, noise, obs_norm, protocol
 from es.checkpoint import MasterState
 from es.envs import registry as envs
 from es.errors import ExperimentError
 from es.obs_norm import ObservationStatistics
 from es.policies import registry as policies
-from es.policies.mlp import MLP
+from es.policies.registry import Policy
 from es.protocol import Generation, Outcome, Statistics
 from es.strategies import openai_es
 
 
-def build_policy(experiment: config.Experiment) -> MLP:
+def build_policy(experiment: config.Experiment) -> Policy:
     """The policy that the workers run.
 
     Raises:
-        ExperimentError: an environment cannot be built, or the policy does not fit it.
+        ExperimentError: an environment cannot be built, or the policy or a setting does not fit it.
     """
-    training, *others = _policies(experiment)
-    for other in others:
+    environments = _environments(experiment)
+    training = _policy(experiment, environments.pop("environment.arguments"))
+    _check_features(experiment, training.sizes[0])
+    for field, environment in environments.items():
+        other = _policy(experiment, environment)
         if other.sizes != training.sizes:
             raise ExperimentError(
-                f"evaluation.arguments: expected observations and actions as in training, {training.sizes}, "
+                f"{field}: expected observations and actions as in environment.arguments, {training.sizes}, "
                 f"got {other.sizes}"
             )
     return training
 
 
-def _policies(experiment: config.Experiment) -> Iterator[MLP]:
-    """The policy as each of the experiment's environments sees it, training first."""
-    environments = [experiment.environment]
+def _environments(experiment: config.Experiment) -> dict[str, config.Environment]:
+    """Each environment of the experiment, by the field that sets it."""
+    environments = {"environment.arguments": experiment.environment}
+    for i, stage in enumerate(experiment.curriculum):
+        field = f"curriculum[{i}].arguments"
+        environments[field] = config.training_environment(experiment, stage.generation)
     if experiment.evaluation.arguments:
-        environments.append(config.evaluation_environment(experiment))
-    for environment in environments:
-        env = envs.make(environment)
-        try:
-            yield policies.make(experiment.policy, env)
-        finally:
-            env.close()
+        environments["evaluation.arguments"] = config.evaluation_environment(experiment)
+    return environments
 
 
-def initial_state(experiment: config.Experiment, policy: MLP) -> MasterState:
+def _policy(experiment: config.Experiment, environment: config.Environment) -> Policy:
+    env = envs.make(environment)
+    try:
+        return policies.make(experiment.policy, env, action_repeat=environment.action_repeat)
+    finally:
+        env.close()
+
+
+def _check_features(experiment: config.Experiment, size: int) -> None:
+    for i, feature in enumerate(experiment.observation_normalization.features):
+        if max(feature.observations) >= size:
+            raise ExperimentError(
+                f"observation_normalization.features[{i}].observations = {list(feature.observations)}: "
+                f"expected indices from 0 to {size - 1}, the observations of {experiment.environment.id}"
+            )
+
+
+def initial_state(experiment: config.Experiment, policy: Policy) -> MasterState:
     """Random parameters, or those of the warm start.
 
     Raises:
@@ -88,15 +106,15 @@ def budget_spent(experiment: config.Experiment, state: MasterState, elapsed: flo
 def message(run_id: str, experiment: config.Experiment, state: MasterState) -> Generation:
     """What the workers need to know to run the generation after ``state``."""
     centre, scale = openai_es.ask(experiment.strategy, state.search)
-    normalization, statistics = experiment.observation_normalization, state.statistics
-    normalize = normalization.enabled and statistics.n > 0
+    statistics = policies.seen(experiment.policy, state.statistics)
+    normalizer = obs_norm.normalizer(experiment.observation_normalization, statistics)
     return Generation(
         run_id=run_id,
         generation=state.generation + 1,
         centre=protocol.pack(centre),
         scale=protocol.pack(scale),
-        observation_mean=protocol.pack(statistics.mean) if normalize else b"",
-        observation_std=protocol.pack(statistics.std(normalization.std_floor)) if normalize else b"",
+        observation_mean=protocol.pack(normalizer.mean) if normalizer else b"",
+        observation_std=protocol.pack(normalizer.std) if normalizer else b"",
         episode_cap=state.episode_cap,
     )
 
@@ -128,6 +146,9 @@ def advance(
     for episode in episodes:
         if episode.statistics:
             statistics = statistics.merge(_from_message(episode.statistics, statistics.mean.size))
+    if state.statistics.n:
+        kept = obs_norm.frozen(experiment.observation_normalization, number, statistics.mean.size)
+        statistics = statistics.keeping(state.statistics, kept)
     new_state = MasterState(
         generation=number,
         search=search,

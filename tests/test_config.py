@@ -33,7 +33,7 @@ def changed(field: str, value: object) -> dict[str, Any]:
         ("population.size", 3, "population.size = 3: expected `int` that's a multiple of 2"),
         ("population.size", "3", "population.size = '3': expected `int`, got `str`"),
         ("population.pairs_per_task", 100, "population.pairs_per_task = 100 is more than the 20 pairs"),
-        ("policy", {"hidden": [3]}, "policy.kind is missing; expected one of 'linear', 'mlp'"),
+        ("policy", {"hidden": [3]}, "policy.kind is missing; expected one of 'linear', 'mlp', 'symmetric'"),
         ("policy", {"kind": "mlp", "hidden": [3, 0]}, "policy.hidden[1] = 0: expected `int` >= 1"),
         ("policy", {"kind": "mlp", "activation": "x"}, "policy.activation = 'x': expected one of 'tanh', "),
         ("budget", {}, "budget: expected at least one of `generations`"),
@@ -59,6 +59,76 @@ def test_more_evaluation_than_budget_is_refused() -> None:
         ExperimentError, match=r"evaluation\.episodes = 51 is more than budget\.episodes = 50"
     ):
         config.convert(raw, "my.toml")
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        ([{"kind": "manual", "observations": [-1]}], "[0].observations[0] = -1: expected `int` >= 0"),
+        ([{"kind": "manual", "observations": []}], "[0].observations = []: expected `array` of length >= 1"),
+        ([{"kind": "manual", "observations": [2], "std": 0}], "[0].std = 0: expected `float` > 0.0"),
+        ([{"kind": "fixed"}], "[0].kind = 'fixed': expected one of 'manual', 'frozen'"),
+        ([{"observations": [2]}], "[0].kind is missing; expected one of 'manual', 'frozen'"),
+        ([{"kind": "frozen", "observations": [2]}], "[0].after is missing"),
+        (
+            [{"kind": "frozen", "observations": [2], "after": 5, "mean": 1}],
+            "[0].mean = 1: unknown field; allowed: kind, observations, after",
+        ),
+    ],
+)
+def test_mistakes_in_arrays_of_tables_are_as_clear(features: list[dict[str, Any]], message: str) -> None:
+    with pytest.raises(ExperimentError) as caught:
+        config.convert(changed("observation_normalization.features", features), "my.toml")
+    assert str(caught.value) == f"my.toml: observation_normalization.features{message}"
+
+
+def test_an_observation_follows_one_rule() -> None:
+    features = [
+        {"kind": "manual", "observations": [1, 2]},
+        {"kind": "frozen", "observations": [2], "after": 3},
+    ]
+    with pytest.raises(ExperimentError, match=r"expected each observation once in `features`, got \[2\]"):
+        config.convert(changed("observation_normalization.features", features), "my.toml")
+
+
+@pytest.mark.parametrize(
+    ("stages", "message"),
+    [
+        (
+            [{"generation": 1, "arguments": {"horizon": 5}}],
+            "curriculum[0].generation = 1: expected `int` >= 2",
+        ),
+        ([{"generation": 5, "arguments": {}}], "curriculum[0].arguments: Expected `object` of length >= 1"),
+        ([{"generation": 5}], "curriculum[0].arguments is missing"),
+        (
+            [{"generation": g, "arguments": {"horizon": 5}} for g in (5, 9, 9)],
+            "curriculum: expected generations in ascending order, got [5, 9, 9]",
+        ),
+    ],
+)
+def test_mistakes_in_the_curriculum(stages: list[dict[str, Any]], message: str) -> None:
+    with pytest.raises(ExperimentError) as caught:
+        config.convert(changed("curriculum", stages), "my.toml")
+    assert str(caught.value) == f"my.toml: {message}"
+
+
+def test_a_stage_changes_the_training_environment_until_the_next_begins() -> None:
+    raw = changed("environment.arguments", {"a": 0, "b": 0})
+    raw["curriculum"] = [{"generation": 3, "arguments": {"a": 1}}, {"generation": 5, "arguments": {"b": 2}}]
+    raw["evaluation"] = {"arguments": {"c": 3}}
+    experiment = config.convert(raw, "x")
+    arguments = [config.training_environment(experiment, g).arguments for g in range(1, 7)]
+    first, second, third = {"a": 0, "b": 0}, {"a": 1, "b": 0}, {"a": 0, "b": 2}
+    assert arguments == [first, first, second, second, third, third]
+    assert config.evaluation_environment(experiment).arguments == {"a": 0, "b": 0, "c": 3}
+
+
+def test_arrays_of_tables_are_written_and_read_back(tmp_path: Path) -> None:
+    features = [{"kind": "manual", "observations": [1, 2], "mean": 0.9}]
+    experiment = config.convert(changed("observation_normalization.features", features), "x")
+    path = tmp_path / "experiment.toml"
+    path.write_text(config.to_toml(experiment))
+    assert config.load(path) == experiment
 
 
 @given(

@@ -120,5 +120,5 @@ def test_only_narrower_networks_can_be_widened() -> None:
 
 def test_policies_are_made_for_an_environment() -> None:
     env = gymnasium.make("CartPole-v1")
-    assert make(config.Linear(), env).sizes == (4, 2)
-    assert make(config.MLP(hidden=(16,)), env).sizes == (4, 16, 2)
+    assert make(config.Linear(), env, action_repeat=1).sizes == (4, 2)
+    assert make(config.MLP(hidden=(16,)), env, action_repeat=1).sizes == (4, 16, 2)

@@ -111,3 +111,11 @@ def test_parameters_that_do_not_fit_are_refused_before_they_do_harm() -> None:
         pytest.raises(CannotStartError, match="expected an array of 3 float64, got 56 bytes"),
     ):
         process.run(Work(WORK.task, bad))
+
+
+def test_a_stage_that_cannot_be_built_here_says_so() -> None:
+    stage = config.Stage(generation=2, arguments={"horizon": 0})
+    broken = msgspec.structs.replace(EXPERIMENT, curriculum=(stage,))
+    work = Work(Task("run", 2, "train", (0,)), update.message("run", broken, STATE._replace(generation=1)))
+    with start(broken) as process, pytest.raises(CannotStartError, match="expected a horizon of at least 1"):
+        process.run(work)

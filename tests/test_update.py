@@ -63,6 +63,41 @@ def test_training_normalizes_observations_once_it_has_seen_some() -> None:
     assert update.message("run", experiment, state).observation_std == pack(state.statistics.std(0.01))
 
 
+def test_frozen_statistics_do_not_change_any_more() -> None:
+    experiment = config.load(
+        "lqr",
+        ["population.size=2", "population.pairs_per_task=1", "observation_normalization.frozen_after=1"],
+    )
+    first, second = (outcomes((episode(0, seen=seen), episode(0, seen=2 * seen))) for seen in (1.0, 9.0))
+    state, _ = update.advance(experiment, initial(experiment), first)
+    frozen, _ = update.advance(experiment, state, second)
+    assert state.statistics.n == 2
+    assert frozen.statistics is state.statistics
+
+
+def test_statistics_are_not_frozen_before_they_exist() -> None:
+    experiment = config.load(
+        "lqr",
+        ["population.size=2", "population.pairs_per_task=1", "observation_normalization.frozen_after=0"],
+    )
+    state, _ = update.advance(experiment, initial(experiment), outcomes((episode(0, seen=1.0), episode(0))))
+    assert state.statistics.n == 1
+
+
+def test_manual_values_reach_the_workers_and_must_fit_the_environment() -> None:
+    on = "observation_normalization.enabled=true"
+    feature = 'observation_normalization.features=[{kind="manual", observations=[%d], mean=0.9, std=0.1}]'
+    experiment = config.load("lqr", [on, feature % 1])
+    message = update.message("run", experiment, initial(experiment))
+    assert message.observation_mean == pack(np.array([0.0, 0.9]))
+    assert message.observation_std == pack(np.array([1.0, 0.1]))
+    with pytest.raises(
+        ExperimentError,
+        match=r"^observation_normalization\.features\[0\]\.observations = \[2\]: expected .* 0 to 1, ",
+    ):
+        update.build_policy(config.load("lqr", [on, feature % 2]))
+
+
 def test_the_cap_rises_when_enough_episodes_reach_it() -> None:
     rule = config.EpisodeCap(start=10, threshold=0.5, factor=1.5, maximum=20)
     assert update.next_cap(rule, 10, [10, 10, 3, 3]) == 15
@@ -98,9 +133,20 @@ def test_evaluations_may_use_another_environment_of_the_same_shape() -> None:
     assert short[0] > long[0]
     cartpole = config.load("cartpole", ["environment.id=FrozenLake-v1", "evaluation.arguments.map_name=8x8"])
     with pytest.raises(
-        ExperimentError, match=r"evaluation\.arguments: expected observations .* as in training"
+        ExperimentError, match=r"evaluation\.arguments: expected observations .* as in environment\.arguments"
     ):
         initial(cartpole)
+
+
+def test_a_curriculum_that_does_not_fit_is_found_before_it_begins() -> None:
+    stage = "curriculum=[{generation=5, arguments={%s}}]"
+    with pytest.raises(ExperimentError, match="es/LQR-v0 refuses: expected a horizon of at least 1"):
+        update.build_policy(config.load("lqr", [stage % "horizon=0"]))
+    frozen_lake = ["environment.id=FrozenLake-v1", stage % 'map_name="8x8"']
+    with pytest.raises(
+        ExperimentError, match=r"^curriculum\[0\]\.arguments: expected observations and actions"
+    ):
+        update.build_policy(config.load("cartpole", frozen_lake))
 
 
 def test_a_warm_start_takes_over_centre_and_statistics(tmp_path: Path) -> None:

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from es import config, noise, protocol
 from es.envs import registry as envs
-from es.errors import EsError, ProtocolError
+from es.errors import EsError, ExperimentError, ProtocolError
 from es.obs_norm import Normalizer
 from es.policies import registry as policies
-from es.policies.mlp import MLP
+from es.policies.registry import Policy
 from es.rollout import Rollout, rollout
 
 Array = NDArray[np.float64]
@@ -62,7 +62,7 @@ def main(pipe: Connection, experiment_json: bytes) -> None:
         began = time.perf_counter()
         try:
             outcomes = tuple(worker.evaluate(work))
-        except ProtocolError as error:
+        except (ProtocolError, ExperimentError) as error:
             pipe.send_bytes(encoder.encode(Answer(error=str(error))))
             return
         answer = Answer(outcomes, process_seconds=time.perf_counter() - began)
@@ -86,7 +86,9 @@ class Evaluator:
     def __init__(self, experiment: config.Experiment) -> None:
         self._experiment = experiment
         self._env = envs.make(experiment.environment)
-        self._policy = policies.make(experiment.policy, self._env)
+        self._stage, self._stage_env = experiment.environment, self._env
+        repeat = experiment.environment.action_repeat
+        self._policy = policies.make(experiment.policy, self._env, action_repeat=repeat)
         self._evaluation_env: envs.Env | None = None
         self._generation: protocol.Generation | None = None
 
@@ -95,6 +97,7 @@ class Evaluator:
 
         Raises:
             ProtocolError: the generation does not fit the policy.
+            ExperimentError: a later stage's environment or that of evaluations cannot be built.
         """
         generation = work.generation or self._generation
         if generation is None or generation.generation != work.task.generation:
@@ -116,7 +119,7 @@ class Evaluator:
 
     def _pair(
         self,
-        policy: MLP,
+        policy: Policy,
         generation: protocol.Generation,
         centre: Array,
         scale: Array,
@@ -124,7 +127,7 @@ class Evaluator:
         pair: int,
     ) -> tuple[protocol.Episode, ...]:
         experiment, g = self._experiment, generation.generation
-        seed = experiment.seed
+        env, seed = self._training_env(g), experiment.seed
         step = scale * noise.perturbation(seed, g, pair, policy.num_params)
         normalization = experiment.observation_normalization
         # Also while there is no normaliser yet: the first one is made of these statistics.
@@ -133,7 +136,7 @@ class Evaluator:
         episodes = []
         for theta, collects in zip((centre + step, centre - step), collect, strict=True):
             episode = rollout(
-                self._env,
+                env,
                 policy.bind(theta),
                 # Both signs see the same course and the same action noise: common random numbers.
                 seed=noise.episode_seed(seed, g, pair),
@@ -147,8 +150,18 @@ class Evaluator:
             episodes.append(_to_message(episode))
         return tuple(episodes)
 
+    def _training_env(self, generation: int) -> envs.Env:
+        stage = config.training_environment(self._experiment, generation)
+        if stage != self._stage:
+            if self._stage_env is not self._env:
+                self._stage_env.close()
+            first = stage == self._experiment.environment
+            self._stage_env = self._env if first else envs.make(stage)
+            self._stage = stage
+        return self._stage_env
+
     def _evaluation(
-        self, policy: MLP, centre: Array, normalizer: Normalizer | None, index: int
+        self, policy: Policy, centre: Array, normalizer: Normalizer | None, index: int
     ) -> protocol.Episode:
         if self._evaluation_env is None:
             different = self._experiment.evaluation.arguments

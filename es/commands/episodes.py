@@ -6,7 +6,7 @@ from es import config
 from es.checkpoint import MasterState
 from es.envs.registry import Env
 from es.errors import RunNotFoundError, UsageError
-from es.obs_norm import Normalizer
+from es.obs_norm import normalizer
 from es.policies import registry as policies
 from es.rollout import Rollout, rollout
 from es.run_dir import RunDir
@@ -28,17 +28,15 @@ def load(run: RunDir, generation: str) -> MasterState:
 
 def run_episode(env: Env, experiment: config.Experiment, state: MasterState, seed: int) -> Rollout:
     """One unperturbed episode, without an episode cap."""
-    policy = policies.make(experiment.policy, env)
-    settings, statistics = experiment.observation_normalization, state.statistics
-    normalize = settings.enabled and statistics.n > 0
+    action_repeat = experiment.environment.action_repeat
+    policy = policies.make(experiment.policy, env, action_repeat=action_repeat)
+    statistics = policies.seen(experiment.policy, state.statistics)
     return rollout(
         env,
         policy.bind(state.search.theta),
         seed=seed,
-        action_repeat=experiment.environment.action_repeat,
-        normalizer=Normalizer(statistics.mean, statistics.std(settings.std_floor), settings.clip)
-        if normalize
-        else None,
+        action_repeat=action_repeat,
+        normalizer=normalizer(experiment.observation_normalization, statistics),
     )
 
 

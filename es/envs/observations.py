@@ -48,6 +48,7 @@ compressed to sign(z) sqrt(|z|):
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from es.envs.physics import STEP_SECONDS, Array
 
@@ -83,6 +84,21 @@ NAMES_82 = (
     "progress",
 )
 """Names of the 82 values; ``..._change`` is of a velocity or rate over one step."""
+
+
+def mirror(names: tuple[str, ...]) -> NDArray[np.intp]:
+    """Indices that exchange left and right: ``values[mirror(names)]`` is what the runner's mirror image sees.
+
+    The runner moves in the plane that it is mirrored at, so no value changes its sign.
+
+    Args:
+        names: `NAMES_41` or `NAMES_82`. Their strengths are exchanged too, although the "left psoas" is
+            really the left gluteus maximus.
+    """
+    other = {"l": "r", "r": "l"}
+    partners = ("_".join(other.get(part, part) for part in name.split("_")) for name in names)
+    return np.array([names.index(partner) for partner in partners], dtype=np.intp)
+
 
 BODY_MASS = 79.6646
 OBSTACLE_MASS = 1e-4

@@ -21,6 +21,11 @@ ACTIVATIONS: dict[Activation, Callable[[Array], Array]] = {
 }
 
 
+def count_params(sizes: tuple[int, ...]) -> int:
+    """Number of weights and biases of a network of these layers."""
+    return sum(outputs * (inputs + 1) for inputs, outputs in itertools.pairwise(sizes))
+
+
 def layers(sizes: tuple[int, ...], theta: Array) -> list[tuple[Array, Array]]:
     """Views of ``theta`` per layer: weights, shape (outputs, inputs), and biases, shape (outputs,)."""
     views, start = [], 0
@@ -41,7 +46,7 @@ class MLP:
         self, observation_size: int, hidden: tuple[int, ...], activation: Activation, head: Head
     ) -> None:
         self.sizes = (observation_size, *hidden, head.size)
-        self.num_params = sum(out * (inp + 1) for inp, out in itertools.pairwise(self.sizes))
+        self.num_params = count_params(self.sizes)
         self._activation = ACTIVATIONS[activation]
         self._head = head
 

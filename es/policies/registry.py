@@ -5,13 +5,29 @@ from typing import Any
 import gymnasium
 
 from es import config
+from es.envs.observations import NAMES_41, NAMES_82, mirror
+from es.envs.physics import MUSCLES, STEP_SECONDS
 from es.errors import ExperimentError
+from es.obs_norm import ObservationStatistics
 from es.policies import heads
 from es.policies.mlp import MLP
+from es.policies.symmetric import Symmetric
+
+Policy = MLP | Symmetric
 
 
-def make(policy: config.Linear | config.MLP, env: gymnasium.Env[Any, Any]) -> MLP:
+def make(
+    policy: config.Linear | config.MLP | config.Symmetric,
+    env: gymnasium.Env[Any, Any],
+    *,
+    action_repeat: int,
+) -> Policy:
     """The policy for this environment, whose observations are flat vectors.
+
+    Args:
+        policy: its settings.
+        env: whose spaces it has to fit.
+        action_repeat: environment steps for which each action is held.
 
     Raises:
         ExperimentError: the policy does not fit the spaces.
@@ -19,7 +35,35 @@ def make(policy: config.Linear | config.MLP, env: gymnasium.Env[Any, Any]) -> ML
     shape = env.observation_space.shape
     if shape is None or len(shape) != 1:
         raise ExperimentError(f"environment.id: expected flat observations, got {env.observation_space}")
+    if isinstance(policy, config.Symmetric):
+        return _symmetric(policy, env, action_repeat)
     head = heads.make(policy.head, env.action_space)
     if isinstance(policy, config.MLP):
         return MLP(shape[0], policy.hidden, policy.activation, head)
     return MLP(shape[0], (), "tanh", head)
+
+
+def seen(
+    policy: config.Linear | config.MLP | config.Symmetric, statistics: ObservationStatistics
+) -> ObservationStatistics:
+    """Statistics of what the policy's network sees: a symmetric one sees mirror images as well.
+
+    Normalised by them, an observation and its mirror image remain mirror images.
+    """
+    if not isinstance(policy, config.Symmetric):
+        return statistics
+    names = {len(names): names for names in (NAMES_41, NAMES_82)}
+    return statistics.with_mirror_images(mirror(names[statistics.mean.size]))
+
+
+def _symmetric(policy: config.Symmetric, env: gymnasium.Env[Any, Any], action_repeat: int) -> Symmetric:
+    names = getattr(env.unwrapped, "observation_names", None)
+    fits = env.observation_space.shape == (len(names or ()),) and env.action_space.shape == (MUSCLES,)
+    if names not in (NAMES_41, NAMES_82) or not fits:
+        raise ExperimentError(
+            "policy.kind = 'symmetric': expected es/LearningToRun-v0, whose left and right it knows, got "
+            f"{env.spec.id if env.spec else env}; use 'linear' or 'mlp'"
+        )
+    cycles = None if policy.clock_hz is None else policy.clock_hz * STEP_SECONDS * action_repeat
+    head = heads.make(policy.head, env.action_space)
+    return Symmetric(mirror(names), policy.hidden, policy.activation, head, cycles)
