@@ -253,3 +253,9 @@ def test_the_82_values_start_afresh_each_episode(make):
     env.step(ACTION)
     again, _ = env.reset(seed=5)
     np.testing.assert_array_equal(first, again)
+
+
+def test_stable_baselines3_accepts_it() -> None:
+    reason = "stable-baselines3 is not installed: it brings torch, gigabytes for this test alone"
+    checker = pytest.importorskip("stable_baselines3.common.env_checker", reason=reason)
+    checker.check_env(gymnasium.make("es/LearningToRun-v0").unwrapped, warn=False)
