@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-DEADLINE = 120.0  # s
+DEADLINE = 300.0  # s
 
 
 def wait_until(condition: Callable[[], object], what: str) -> None:

@@ -52,7 +52,7 @@ def price(call: Callable[[], object], repetitions: int) -> float:
     return (process_time() - start) / repetitions
 
 
-def main(rounds: int = 1) -> None:
+def main(rounds: int = 4) -> None:
     for obstacles in (0, 3, 10):
         runs = {
             "2017-shaped": shaped_2017(obstacles),
