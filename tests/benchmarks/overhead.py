@@ -32,9 +32,7 @@ def report(name: str, records: list[GenerationRecord]) -> None:
     working = sum(record.process_seconds for record in records)
     inside = sum(record.simulator_seconds for record in records)
     episodes = sum(record.episodes for record in records)
-    print(
-        f"{name}: {processes} rollout processes, {len(records)} generations, {episodes} episodes, {wall:.0f} s"
-    )
+    print(f"{name}: {processes} processes, {len(records)} generations, {episodes} episodes, {wall:.0f} s")
     print(f"{inside / working:7.2%}  of the time they worked on tasks passed inside the simulator")
     print(f"{working / wall:7.2%}  of their wall time they worked; the rest they waited for tasks")
     print(f"{inside / wall:7.2%}  of their wall time passed inside the simulator")
