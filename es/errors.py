@@ -11,6 +11,7 @@
     ├── ProtocolError             a message that cannot be understood
     ├── JoinRefusedError          this worker would not compute what the master expects
     ├── WorkersLostError          nobody is left to evaluate the generation
+    ├── ModelError                a musculoskeletal model that the compiled twin cannot represent
     └── SimulationError           the physics could not finish a step; ends the episode, not the run
 
 Messages say what was expected, what arrived and what to do.
@@ -63,6 +64,10 @@ class JoinRefusedError(EsError):
 
 class WorkersLostError(EsError):
     """No worker is left to evaluate the generation."""
+
+
+class ModelError(EsError):
+    """A musculoskeletal model is not built the way the compiled twin's equations assume."""
 
 
 class SimulationError(EsError):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import opensim
 
-from es.native.extract import model_path
+from es.envs.opensim_physics import model_path
 from es.native.model import Array
 
 LONG_TRAJECTORY = Path(__file__).parent / "golden" / "native_opensim_rkm_1e-5.npz"

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from es.errors import SimulationError
+from es.envs.opensim_physics import model_path
+from es.errors import ModelError
 from es.native.exponential import exponential
-from es.native.extract import extract, model_path
+from es.native.extract import extract
 from es.native.model import Model, from_json, load_model, to_json
 from es.native.parameters import pack, parameters, spline_starts, spline_table
 from es.native.path_segments import path_segments
@@ -100,5 +101,5 @@ def test_unrepresentable_paths_are_refused() -> None:
     segment = model.paths.segment.copy()
     segment[0], segment[1] = segment[1], segment[0]
     upside_down: Model = dataclasses.replace(model, paths=dataclasses.replace(model.paths, segment=segment))
-    with pytest.raises(SimulationError, match="hamstrings_r runs back up the leg"):
+    with pytest.raises(ModelError, match="hamstrings_r runs back up the leg"):
         path_segments(upside_down)

@@ -2,13 +2,12 @@
 
     python -m es.native.extract
 
-This is the only file of ``es.native`` that imports OpenSim. What the twin's equations take for granted (a
-planar model, frames that are only shifted against each other, welded toes) is checked here and refused with a
-clear error.
+This is the only file of ``es.native`` that imports OpenSim, and nothing imports it at run time. What the
+twin's equations take for granted (a planar model, frames that are only shifted against each other, welded
+toes) is checked here and refused with a clear error.
 """
 
 import hashlib
-import importlib.util
 import math
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,8 @@ from typing import Any
 import numpy as np
 import opensim
 
-from es.errors import SimulationError
+from es.envs.opensim_physics import model_path
+from es.errors import ModelError
 from es.native.model import (
     MODEL_FILE,
     Array,
@@ -36,25 +36,11 @@ COORDINATES = ("hip_flexion", "knee_angle", "ankle_angle")
 TRUNK = ("pelvis", "torso", "head")
 
 
-def model_path() -> Path:
-    """Where the installed osim-rl keeps ``gait9dof18musc.osim``.
-
-    Raises:
-        SimulationError: osim-rl is not installed.
-    """
-    spec = importlib.util.find_spec("osim")
-    if spec is None or not spec.submodule_search_locations:
-        raise SimulationError(
-            "the model file comes with the package osim-rl, which is not installed: pip install osim-rl"
-        )
-    return Path(spec.submodule_search_locations[0]) / "models" / "gait9dof18musc.osim"
-
-
 def extract(path: Path) -> Model:
     """Everything the compiled twin needs to know of the model file.
 
     Raises:
-        SimulationError: the model is not built the way the twin's equations assume.
+        ModelError: the model is not built the way the twin's equations assume.
     """
     osim = opensim.Model(str(path))
     state = osim.initSystem()
@@ -72,7 +58,7 @@ def extract(path: Path) -> Model:
 
 def _require(condition: bool, what: str) -> None:
     if not condition:
-        raise SimulationError(f"the compiled twin cannot represent this model: expected {what}")
+        raise ModelError(f"the compiled twin cannot represent this model: expected {what}")
 
 
 def _vec(v: Any, n: int = 3) -> Array:
@@ -254,7 +240,7 @@ def _place(osim: Any, state: Any, body: str) -> tuple[int, Array]:
             origin, angle = _shift(osim, state, body, f"{bodies[0]}_{side}")
             _require(angle == 0.0, f"{body} unturned in its segment")
             return number, origin
-    raise SimulationError(f"the compiled twin cannot represent this model: unknown body {body}")
+    raise ModelError(f"the compiled twin cannot represent this model: unknown body {body}")
 
 
 def _paths(osim: Any, state: Any) -> Paths:

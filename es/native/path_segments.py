@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from es.errors import SimulationError
+from es.errors import ModelError
 from es.native.model import Array, Index, Model
 from es.native.state import MUSCLES
 
@@ -37,7 +37,7 @@ def path_segments(model: Model) -> PathSegments:
     """Split every muscle's path.
 
     Raises:
-        SimulationError: a path that this representation cannot hold.
+        ModelError: a path that this representation cannot hold.
     """
     paths, skeleton = model.paths, model.skeleton
     condition_joint = np.full(MUSCLES, -1)
@@ -55,7 +55,7 @@ def path_segments(model: Model) -> PathSegments:
         points = np.flatnonzero(paths.muscle == muscle)
         conditional = [p for p in points if paths.condition_joint[p] >= 0]
         if len(conditional) > 1:
-            raise SimulationError(
+            raise ModelError(
                 f"{name} has {len(conditional)} conditional points; the compiled twin expects at most one"
             )
         if conditional:
@@ -74,7 +74,7 @@ def path_segments(model: Model) -> PathSegments:
                     far.append(_from_hip_plane(paths.location[b], end, skeleton.hip[leg, 2]))
                     moving.append(int(paths.moving[b]))
                 else:
-                    raise SimulationError(
+                    raise ModelError(
                         f"{name} runs back up the leg or from a moving point; the compiled twin expects paths"
                         " that run down the leg and end in moving points"
                     )
