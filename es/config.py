@@ -355,7 +355,7 @@ def load(experiment: str | Path, overrides: Iterable[str] = ()) -> Experiment:
         raise ExperimentError(f"{path}: not valid TOML: {error}") from error
     for override in overrides:
         _apply(raw, override)
-    return convert(raw, str(path))
+    return convert(raw, path.stem if path in shipped().values() else str(path))
 
 
 def convert(raw: dict[str, Any], source: str) -> Experiment:

@@ -11,6 +11,7 @@
     ├── ProtocolError             a message that cannot be understood
     ├── JoinRefusedError          this worker would not compute what the master expects
     ├── WorkersLostError          nobody is left to evaluate the generation
+    ├── DivergedError             an update is not a number any more
     ├── ModelError                a musculoskeletal model that the compiled twin cannot represent
     └── SimulationError           the physics could not finish a step; ends the episode, not the run
 
@@ -64,6 +65,10 @@ class JoinRefusedError(EsError):
 
 class WorkersLostError(EsError):
     """No worker is left to evaluate the generation."""
+
+
+class DivergedError(EsError):
+    """The update of a generation is not finite; the state before it is kept."""
 
 
 class ModelError(EsError):

@@ -55,6 +55,7 @@ GROUP = "workers"
 CURRENT_RUN = "es:current"
 
 Kind = Literal["train", "evaluate"]
+Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 
 
 class Message(Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
@@ -103,7 +104,7 @@ class Task(Message, frozen=True):
 class Statistics(Message, frozen=True):
     """Observation statistics of an episode; see ``es.obs_norm``."""
 
-    n: int
+    n: Annotated[int, Meta(ge=1, le=10**12)]
     mean: bytes
     m2: bytes
 
@@ -113,12 +114,12 @@ class Episode(Message, frozen=True):
 
     return_: float
     sign_return: float
-    length: int
+    length: Annotated[int, Meta(ge=0, le=10**12)]
     failed: bool
     error: str
     metrics: dict[str, float]
     statistics: Statistics | None
-    simulator_seconds: float
+    simulator_seconds: Seconds
 
 
 class Outcome(Message, frozen=True):
@@ -137,7 +138,7 @@ class Result(Message, frozen=True):
     outcomes: tuple[Outcome, ...]
     process: str
     """Which rollout process computed it."""
-    process_seconds: float
+    process_seconds: Seconds
     """How long that took there, wall time."""
 
 
@@ -381,13 +382,19 @@ class MasterClient(_Client):
                 known.append(decode(data, WorkerReport))
             except ProtocolError:
                 continue
-        return [report for report in known if now - report.seen < WORKER_LOST]
+        return [report for report in known if abs(now - report.seen) < WORKER_LOST]
 
     @_translated
     def rejected(self) -> int:
         """Messages that workers skipped so far because they made no sense."""
         value: Any = self._redis.get(self._key("rejected"))
-        return int(value or 0)
+        return int(value) if value and value.isdigit() else 0
+
+    @_translated
+    def open_tasks(self) -> int:
+        """Tasks that are not completed, whether somebody works on them or not."""
+        count: Any = self._redis.xlen(self._key("tasks"))
+        return int(count)
 
     @_translated
     def finish(self, announcement: Announcement) -> None:

@@ -64,11 +64,11 @@ class RedisServer:
                 start_new_session=True,  # Ctrl-C reaches the command, which stops its server itself
             )
         deadline = time.monotonic() + START_SECONDS
-        client = redis.Redis(unix_socket_path=str(self.socket))
+        client = redis.Redis(unix_socket_path=str(self.socket), socket_timeout=1)
         while True:
             try:
                 client.ping()
-            except redis.ConnectionError:
+            except (redis.ConnectionError, redis.TimeoutError):
                 if time.monotonic() > deadline or process.poll() is not None:
                     last = log.read_text(errors="replace").strip().splitlines()[-1:]
                     _stop(process)

@@ -30,7 +30,7 @@ class Rollout(NamedTuple):
     metrics: dict[str, float]
     """The numbers in the last step's ``info``, e.g. metres; not its ``reward_...``, which are of one step."""
     statistics: ObservationStatistics | None
-    """Of the raw observations the policy acted on, if asked for."""
+    """Of the raw observations the policy acted on, if asked for and if the episode did not fail."""
     simulator_seconds: float
     """Time spent inside the environment's reset and step."""
 
@@ -93,17 +93,27 @@ def rollout(
                 if done:
                     break
     except Exception as exception:  # noqa: BLE001  (whatever a foreign simulator raises ends this episode only)
-        error = f"{type(exception).__name__}: {' '.join(str(exception).split())}"
-    return Rollout(
-        return_=total if np.isfinite(total) else float("nan"),
-        sign_return=sign_total,
-        length=steps,
-        failed=bool(error or info.get("failed", False) or not np.isfinite(total)),
-        error=error,
-        metrics=_numbers(info),
-        statistics=ObservationStatistics.of(np.stack(seen)) if seen else None,
-        simulator_seconds=simulator_seconds,
-    )
+        error = _one_line(exception)
+    if not np.isfinite(total):
+        total = float("nan")
+    statistics, metrics = None, {}
+    try:
+        failed = bool(error or info.get("failed", False) or np.isnan(total))
+        metrics = _numbers(info)
+        if seen and not failed:
+            statistics = _finite(ObservationStatistics.of(np.stack(seen)))
+    except Exception as exception:  # noqa: BLE001  (nor does what it leaves behind end the caller)
+        failed, error = True, error or _one_line(exception)
+    return Rollout(total, sign_total, steps, failed, error, metrics, statistics, simulator_seconds)
+
+
+def _one_line(exception: Exception) -> str:
+    return f"{type(exception).__name__}: {' '.join(str(exception).split())}"
+
+
+def _finite(statistics: ObservationStatistics) -> ObservationStatistics | None:
+    """None if a single NaN or infinity would spoil all that is merged with it."""
+    return statistics if np.isfinite([statistics.mean, statistics.m2]).all() else None
 
 
 def _numbers(info: dict[str, Any]) -> dict[str, float]:
@@ -111,5 +121,6 @@ def _numbers(info: dict[str, Any]) -> dict[str, float]:
         key: float(value)
         for key, value in info.items()
         if isinstance(value, bool | int | float | np.bool_ | np.integer | np.floating)
+        and isinstance(key, str)
         and not key.startswith("reward_")
     }

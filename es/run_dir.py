@@ -205,8 +205,10 @@ class RunDir:
             RunDirectoryError: the disk is full or the directory not writable.
         """
         path = self._generations if isinstance(record, GenerationRecord) else self._evaluations
+        line = msgspec.json.encode(record)
+        msgspec.json.decode(line, type=type(record))  # what cannot be read back would lose the run
         with _writing(path), path.open("ab") as file:
-            file.write(msgspec.json.encode(record) + b"\n")
+            file.write(line + b"\n")
             file.flush()
             os.fsync(file.fileno())
 

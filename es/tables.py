@@ -5,6 +5,7 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from es.run_dir import EvaluationRecord, GenerationRecord, RunDir
 
@@ -17,6 +18,9 @@ def generations(console: Console, run: RunDir, last: int | None = None) -> None:
     records = run.generations()
     evaluations = run.evaluations()
     metres = any("metres" in record.metrics for record in records)
+    if not records:
+        console.print(f"{run.name} ({run.status()}): no generation is complete yet", highlight=False)
+        return
     wide = console.width >= WIDE
     rows = [
         _generation_row(record, evaluations.get(record.generation), metres=metres, wide=wide)
@@ -25,7 +29,7 @@ def generations(console: Console, run: RunDir, last: int | None = None) -> None:
     table = Table(
         title=f"{run.name} ({run.status()})", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
     )
-    for heading in rows[0] if rows else ["generation"]:
+    for heading in rows[0]:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(*row.values())
@@ -63,7 +67,7 @@ def _generation_row(
 def runs(console: Console, found: list[RunDir]) -> None:
     """Print a line per run."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("run", "status", "gen", "eval", "steps", "time", "created"):
+    for heading in ("run", "status", "gen", "eval", "steps", "time", "created (UTC)"):
         table.add_column(heading, justify="left" if heading in ("run", "status") else "right", no_wrap=True)
     for run in found:
         records, evaluations = run.generations(), run.evaluations()
@@ -87,7 +91,7 @@ def fields(console: Console, title: str, values: dict[str, Any]) -> None:
     table.add_column()
     table.add_column(overflow="fold")
     for name, value in values.items():
-        table.add_row(name, _text(value))
+        table.add_row(name, Text(_text(value)))  # not markup: it may be a foreign error message
     console.print(table)
 
 

@@ -1,16 +1,30 @@
 """What is published and not yet answered: complete sets, first answer wins, nothing lost."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from es import protocol
 from es.errors import ProtocolError, RedisUnavailableError, WorkersLostError
-from es.protocol import Announcement, Generation, Kind, MasterClient, Outcome, Result, Task, WorkerReport
+from es.protocol import (
+    Announcement,
+    Episode,
+    Generation,
+    Kind,
+    MasterClient,
+    Outcome,
+    Result,
+    Task,
+    WorkerReport,
+)
 
 POLL = 0.5  # s
 CHECK = 1.0  # s between looks at keys and workers
+REPUBLICATIONS = 3  # without any progress in between
 
 log = logging.getLogger("es.master")
 
@@ -64,6 +78,8 @@ class Collector:
         self._missing: dict[tuple[int, Kind], set[int]] = {}
         self._chunks: dict[Kind, int] = {"train": 1, "evaluate": 1}
         self._check_at = 0.0
+        self._unanswered = False
+        self._republications = 0
         self._rejected_here = 0
         self._rejected_by_workers = 0
         self._seen_at = time.monotonic()
@@ -107,6 +123,7 @@ class Collector:
         Raises:
             RedisUnavailableError: Redis was away for too long.
             WorkersLostError: there were no workers for too long.
+            ProtocolError: workers answer, but never what they should.
         """
         try:
             if time.monotonic() > self._check_at:
@@ -124,15 +141,35 @@ class Collector:
         for reason in errors:
             log.warning("skipped a result: %s", reason)
         self._rejected_here += len(errors)
+        if arrivals:
+            self._republications = 0
         for number in [g for g in self._generations if not self._still_open(g)]:
             self._close(number)
+        if self._unanswered and not results and not errors:
+            self._publish_refused()
+        self._unanswered = False
         return arrivals
+
+    def _publish_refused(self) -> None:
+        """No task is open and no result under way, yet some are missing: their answers were refused."""
+        if self._republications == REPUBLICATIONS:
+            raise ProtocolError(
+                f"the answers to some tasks were refused {REPUBLICATIONS} times; the warnings above say why. "
+                "Expected workers of the same software"
+            )
+        self._republications += 1
+        try:
+            for number, generation in self._generations.items():
+                self._client.publish(generation, self._tasks(number))
+        except RedisUnavailableError as error:
+            self._recover(error)
 
     def _check(self) -> None:
         self._check_at = time.monotonic() + CHECK
         self._supervise()
         if not self._client.keep_alive(list(self._generations)):
             raise RedisUnavailableError("Redis lost the run's keys; was it restarted?")
+        self._unanswered = self.busy and self._client.open_tasks() == 0
         self.workers = self._client.workers()
         self._rejected_by_workers = self._client.rejected()
         if self.workers:
@@ -178,9 +215,7 @@ class Collector:
             if len(outcome.episodes) != episodes:
                 raise ProtocolError(f"expected {episodes} episodes, got {len(outcome.episodes)}")
             for episode in outcome.episodes:
-                if episode.statistics:
-                    protocol.unpack(episode.statistics.mean, self._observation_size)
-                    protocol.unpack(episode.statistics.m2, self._observation_size)
+                self._check_episode(episode)
         missing = self._missing.get((result.generation, result.kind), set())
         arrivals: list[Arrival] = []
         for outcome in result.outcomes:
@@ -192,9 +227,21 @@ class Collector:
             arrivals.append(Arrival(result.generation, result.kind, outcome, result.process, seconds))
         return arrivals
 
+    def _check_episode(self, episode: Episode) -> None:
+        if not (episode.failed or (math.isfinite(episode.return_) and math.isfinite(episode.sign_return))):
+            raise ProtocolError(f"expected a finite return, got {episode.return_}, {episode.sign_return}")
+        if episode.statistics:
+            mean = protocol.unpack(episode.statistics.mean, self._observation_size)
+            m2 = protocol.unpack(episode.statistics.m2, self._observation_size)
+            if not (np.isfinite(mean).all() and np.isfinite(m2).all() and (m2 >= 0).all()):
+                raise ProtocolError("expected finite observation statistics")
+
     def _still_open(self, number: int) -> bool:
         return bool(self._missing[number, "train"] or self._missing[number, "evaluate"])
 
     def _close(self, number: int) -> None:
         del self._generations[number]
-        self._client.forget(number)
+        try:
+            self._client.forget(number)
+        except RedisUnavailableError as error:
+            log.debug("the key of generation %d will expire by itself: %s", number, error)

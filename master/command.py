@@ -16,7 +16,7 @@ from rich.console import Console
 
 from es import config, noise, options, protocol, tables
 from es.checkpoint import MasterState
-from es.errors import UsageError
+from es.errors import RedisUnavailableError, UsageError
 from es.protocol import Announcement, MasterClient
 from es.redis_server import RedisServer
 from es.run_dir import RunDir
@@ -26,6 +26,7 @@ from master.local import LocalWorker
 from master.progress import TerminalObserver
 
 LOCAL_PATIENCE = 120.0  # s
+FINISH_SECONDS = 10.0
 
 
 def _experiment_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -77,9 +78,11 @@ def run(
 
     Starts a private Redis (unless --redis names one) and a worker, and ends them with the run.
     """
+    processes = _processes(workers, redis_url)
     loaded = _load(experiment, generations, seed, overrides)
+    _check_redis(redis_url)
     new = _create(loaded, runs_dir, name)
-    _train(*new, _processes(workers, redis_url), redis_url, LOCAL_PATIENCE)
+    _train(*new, processes, redis_url, LOCAL_PATIENCE)
 
 
 @click.command()
@@ -101,6 +104,7 @@ def master(
     if redis_url is None:
         raise UsageError("--redis: expected the address of a Redis server that the workers reach too")
     loaded = _load(experiment, generations, seed, overrides)
+    _check_redis(redis_url)
     new = _create(loaded, runs_dir, name)
     _train(*new, 0, redis_url, patience)
 
@@ -132,6 +136,10 @@ def resume(
     processes = _processes(workers, redis_url)
     with found.lock():
         state = found.latest_readable()
+        if generations is not None and generations <= state.generation:
+            raise UsageError(
+                f"--generations {generations}: {found.name} has made {state.generation}; expected more"
+            )
         if update.budget_spent(experiment, state, 0.0) and found.info().finished:
             raise UsageError(
                 f"{found.name} finished after {state.generation} generations; extend it with --generations"
@@ -156,6 +164,13 @@ def _create(
 ) -> tuple[RunDir, config.Experiment, MasterState]:
     state = update.initial_state(experiment, update.build_policy(experiment))
     return RunDir.create(runs_dir, experiment, name, version("opensim-es")), experiment, state
+
+
+def _check_redis(redis_url: str | None) -> None:
+    """Find out before anything is written whether this Redis, if it is not our own, will do."""
+    if redis_url is not None:
+        connection = protocol.connect(redis_url, options.redis_password(redis_url))
+        MasterClient(connection, redis_url, run_id="").check()
 
 
 def _processes(workers: int | None, redis_url: str | None) -> int:
@@ -227,7 +242,7 @@ def _train_with_fleet(
         )
         if not processes:
             console.print(
-                f"waiting for workers: es worker --run {announcement.run_id} --redis ...", highlight=False
+                f"waiting for workers: es worker --redis {protocol.display_url(redis_url)}", highlight=False
             )
         collector = Collector(
             client,
@@ -238,7 +253,10 @@ def _train_with_fleet(
         )
         loop.train(run, experiment, state, collector, observer)
         run.write_info(msgspec.structs.replace(run.info(), finished=True))
-        client.finish(announcement)
+        try:
+            protocol.patiently(lambda: client.finish(announcement), FINISH_SECONDS)
+        except RedisUnavailableError as error:
+            console.print(f"the run is complete, but its workers were not told: {error}")
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:

@@ -1,14 +1,18 @@
 """The training loop: publish -> collect -> update -> record."""
 
+import logging
 import time
 from typing import Protocol
 
 from es import config
 from es.checkpoint import MasterState
+from es.errors import RunDirectoryError
 from es.run_dir import EvaluationRecord, GenerationRecord, RunDir
 from master import metrics, update
 from master.collector import Arrival, Collector
 from master.evaluations import Evaluations
+
+log = logging.getLogger("es.master")
 
 
 class Observer(Protocol):
@@ -42,7 +46,11 @@ def train(
     run.save_checkpoint(experiment, state)
     saved = state.generation
     for generation in evaluations.overdue(state.generation):
-        earlier = run.load_checkpoint(generation)
+        try:
+            earlier = run.load_checkpoint(generation)
+        except RunDirectoryError as error:
+            log.warning("no evaluation after generation %d: %s", generation, error)
+            continue
         collector.open(update.message(run_id, experiment, earlier), (), evaluations.start(generation))
     try:
         while not update.budget_spent(experiment, state, elapsed):

@@ -113,4 +113,5 @@ def _metrics(episodes: Iterable[Episode], statistic: Statistic) -> dict[str, flo
         for name, value in episode.metrics.items():
             if math.isfinite(value):
                 values.setdefault(name, []).append(value)
-    return {name: float(statistic(each)) for name, each in sorted(values.items())}
+    summary = {name: float(statistic(each)) for name, each in sorted(values.items())}
+    return {name: value for name, value in summary.items() if math.isfinite(value)}

@@ -9,7 +9,7 @@ import numpy as np
 from es import checkpoint, config, noise, obs_norm, protocol
 from es.checkpoint import MasterState
 from es.envs import registry as envs
-from es.errors import ExperimentError
+from es.errors import DivergedError, ExperimentError
 from es.obs_norm import ObservationStatistics
 from es.policies import registry as policies
 from es.policies.registry import Policy
@@ -135,13 +135,19 @@ def advance(
     returns = np.array([[nan if e.failed else e.return_ for e in pair] for pair in pairs])
     sign_returns = np.array([[nan if e.failed else e.sign_return for e in pair] for pair in pairs])
     number, dim = state.generation + 1, state.search.theta.size
-    search, update = openai_es.tell(
-        experiment.strategy,
-        state.search,
-        returns,
-        sign_returns,
-        lambda pair: noise.perturbation(experiment.seed, number, pair, dim),
-    )
+    with np.errstate(over="ignore", invalid="ignore"):  # looked at right below
+        search, update = openai_es.tell(
+            experiment.strategy,
+            state.search,
+            returns,
+            sign_returns,
+            lambda pair: noise.perturbation(experiment.seed, number, pair, dim),
+        )
+    if not np.isfinite([*update, *search.theta]).all():
+        raise DivergedError(
+            f"generation {number}: the update is not finite (gradient norm {update.gradient_norm:g}); "
+            "expected returns of moderate size, or strategy.shaping = 'centered_ranks'"
+        )
     statistics = state.statistics
     for episode in episodes:
         if episode.statistics:

@@ -72,6 +72,10 @@ def test_redis_that_does_not_answer(runs_dir: Path) -> None:
         es("worker", "--redis", address, "--wait", "0.5"), 1, "no answer", "(tried for 0.5 s)"
     )
     assert_one_line(es("master", "lqr", "--runs-dir", runs_dir), 2, "--redis: expected the address")
+    assert_one_line(
+        es("run", "lqr", "--workers", "0", "--runs-dir", runs_dir), 2, "--workers 0: expected at least 1"
+    )
+    assert not runs_dir.exists()
     assert_one_line(es("worker", "--redis", "http://x"), 1, "not a Redis address")
 
 
@@ -179,6 +183,8 @@ def test_a_policy_is_evaluated(finished_run: Path) -> None:
 def test_a_finished_run_is_resumed_only_to_extend_it(finished_run: Path) -> None:
     done = es("resume", "short", "--runs-dir", finished_run)
     assert_one_line(done, 2, "short finished after 3 generations; extend it with --generations")
+    done = es("resume", "short", "--generations", "2", "--runs-dir", finished_run)
+    assert_one_line(done, 2, "--generations 2: short has made 3; expected more")
 
 
 def test_a_full_disk_ends_the_run_in_one_line_and_costs_no_finished_generation(runs_dir: Path) -> None:

@@ -31,6 +31,7 @@ GENERATION = Generation(RUN, 1, b"", b"", b"", b"", None)
 
 counts = st.integers(0, 2**40)
 numbers = st.floats(allow_nan=False)
+seconds = st.floats(0, 1e9)
 kinds = st.sampled_from(["train", "evaluate"])
 episodes = st.builds(
     Episode,
@@ -40,8 +41,8 @@ episodes = st.builds(
     failed=st.booleans(),
     error=st.text(),
     metrics=st.dictionaries(st.text(), numbers, max_size=3),
-    statistics=st.none() | st.builds(Statistics, n=counts, mean=st.binary(), m2=st.binary()),
-    simulator_seconds=numbers,
+    statistics=st.none() | st.builds(Statistics, n=st.integers(1, 2**30), mean=st.binary(), m2=st.binary()),
+    simulator_seconds=seconds,
 )
 messages = st.one_of(
     st.builds(Announcement, st.text(), st.text(), st.text(), st.binary(), st.booleans()),
@@ -54,7 +55,7 @@ messages = st.one_of(
         kind=kinds,
         outcomes=st.lists(st.builds(Outcome, counts, st.lists(episodes).map(tuple)), max_size=3).map(tuple),
         process=st.text(),
-        process_seconds=numbers,
+        process_seconds=seconds,
     ),
 )
 

@@ -98,6 +98,21 @@ def test_an_exception_ends_the_episode_and_is_reported_in_one_line() -> None:
     assert (episode.length, episode.metrics["metres"]) == (4, 2.0)
 
 
+def test_observations_that_are_no_numbers_do_not_reach_the_statistics() -> None:
+    env = Counter(3)
+    env.reset = lambda **_: (np.array([np.nan]), {})  # type: ignore[method-assign]  # one bad observation
+    assert rollout(env, still, seed=0, collect_statistics=True).statistics is None
+
+
+def test_strange_infos_do_no_harm() -> None:
+    env = Counter(3)
+    step = env.step
+    env.step = lambda action: (*step(action)[:4], {7: 1.0, "huge": 10**400, "metres": 2.0})  # type: ignore[method-assign]  # a foreign info
+    episode = rollout(env, still, seed=0)
+    assert episode.failed
+    assert "OverflowError" in episode.error
+
+
 @pytest.mark.parametrize("reward", [float("nan"), float("inf")])
 def test_a_reward_that_is_no_number_fails_the_episode(reward: float) -> None:
     episode = rollout(Counter(5, reward_at={2: reward}), still, seed=0)

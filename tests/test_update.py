@@ -8,7 +8,7 @@ import pytest
 
 from es import checkpoint, config, noise
 from es.checkpoint import MasterState
-from es.errors import ExperimentError
+from es.errors import DivergedError, ExperimentError
 from es.protocol import Episode, Outcome, Statistics, pack
 from master import update
 from tests import in_process
@@ -43,6 +43,13 @@ def test_failed_episodes_rank_worst_whatever_their_return() -> None:
     unlucky = outcomes((episode(-1e9), episode(0.0)), (episode(1.0), episode(1.0)))
     a, b = (update.advance(EXPERIMENT, initial(), each)[0] for each in (lucky, unlucky))
     np.testing.assert_array_equal(a.search.theta, b.search.theta)
+
+
+def test_an_update_that_is_no_number_is_refused() -> None:
+    raw = config.load("lqr", ["population.size=4", "population.pairs_per_task=1", "strategy.shaping=raw"])
+    pairs = outcomes((episode(1e300), episode(-1e300)), (episode(0), episode(0)))
+    with pytest.raises(DivergedError, match="generation 1: the update is not finite"):
+        update.advance(raw, initial(raw), pairs)
 
 
 def test_statistics_accumulate() -> None:

@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 FETCH_SECONDS = 1.0
 GUILTY_ATTEMPTS = 3
+ATTEMPTS = 10
 
 log = logging.getLogger("es.worker")
 
@@ -295,54 +296,59 @@ class _Shift:
 
     def _compute(self, slot: int, task: protocol.Task, generation: protocol.Generation) -> Answer | None:
         """The answer; None if we were told to stop before there was one."""
-        guilty = 0
+        guilty = deaths = 0
         while not self._given_up.is_set():
             process = self._process(slot)
-            if self._given_up.is_set():
+            if process is None or self._given_up.is_set():
                 break
             try:
                 return process.run(Work(task, generation if process.needs(task.generation) else None))
             except ProcessLostError as error:
-                with self._lock:
-                    del self._processes[slot]
-                    self._restarts += 1
-                process.close()
+                self._remove(slot)
                 if self._given_up.is_set():
                     break
-                guilty += error.guilty
                 log.warning("rollout process %d was replaced: %s", slot, error)
+                guilty += error.guilty
+                deaths += 1
                 if guilty >= GUILTY_ATTEMPTS:
                     return Answer(_failed_outcomes(task, f"rollout process {error}"))
+                if deaths >= ATTEMPTS:  # somebody else kills them; the task is not to blame
+                    raise CannotStartError(
+                        f"{ATTEMPTS} rollout processes in a row were lost: {error}"
+                    ) from error
         return None
 
-    def _process(self, slot: int) -> RolloutProcess:
+    def _process(self, slot: int) -> RolloutProcess | None:
+        """A process that is ready; None if we were told to stop before it was."""
         process = self._processes.get(slot)
         if process is not None and process.worn_out:
             log.info("rollout process %d is replaced at %.0f MB", slot, process.memory_mb)
-            with self._lock:
-                del self._processes[slot]
-                self._restarts += 1
-            process.close()
+            self._remove(slot)
             process = None
-        if process is None:
-            process = self._start(slot)
-        return process
+        return process or self._start(slot)
 
-    def _start(self, slot: int) -> RolloutProcess:
-        guilty = 0
-        while True:
+    def _remove(self, slot: int) -> None:
+        with self._lock:
+            process = self._processes.pop(slot)
+            self._restarts += 1
+        process.close()
+
+    def _start(self, slot: int) -> RolloutProcess | None:
+        experiment, limits = self._announcement.experiment, self._settings.limits
+        guilty = deaths = 0
+        while not self._given_up.is_set():
             try:
-                process = RolloutProcess(
-                    self._announcement.experiment, self._settings.limits, f"es-rollout-{slot}"
-                )
+                process = RolloutProcess(experiment, limits, f"es-rollout-{slot}", self._given_up.is_set)
             except ProcessLostError as error:
                 guilty += error.guilty
-                if guilty == GUILTY_ATTEMPTS:
+                deaths += 1
+                if guilty == GUILTY_ATTEMPTS or deaths == ATTEMPTS:
                     raise CannotStartError(f"rollout processes die while starting: {error}") from error
             else:
                 with self._lock:
                     self._processes[slot] = process
                 return process
+        return None
 
     def _patiently(self, action: Callable[[], T]) -> T:
         return protocol.patiently(action, self._settings.wait_seconds, self._pause)

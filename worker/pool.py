@@ -3,6 +3,8 @@
 import multiprocessing
 import os
 import signal
+import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -65,16 +67,35 @@ class RolloutProcess:
         ProcessLostError: it died while starting.
     """
 
-    def __init__(self, experiment_json: bytes, limits: Limits, name: str) -> None:
+    def __init__(
+        self,
+        experiment_json: bytes,
+        limits: Limits,
+        name: str,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Start it.
+
+        Args:
+            experiment_json: the experiment.
+            limits: when it counts as hung, bloated or worn out.
+            name: shown in process lists.
+            cancelled: asked twice a second while we wait for it; True ends it.
+        """
         context = multiprocessing.get_context("spawn")
         self._limits = limits
+        self._cancelled = cancelled
         self._pipe, child = context.Pipe()
         self._process = context.Process(target=process.main, args=(child, experiment_json), name=name)
         self._process.start()
         child.close()
         self._generation = -1
         self._episodes = 0
-        error = self._receive().error
+        try:
+            error = self._receive().error
+        except ProcessLostError:
+            self.close()
+            raise
         if error:
             self.close()
             raise CannotStartError(error)
@@ -117,12 +138,18 @@ class RolloutProcess:
             ProcessLostError: it died, hung or outgrew its memory; it is gone then.
             CannotStartError: the message does not fit the experiment.
         """
+        # A frozen process blocks a long message in the pipe before _receive looks at the clock.
+        last_resort = threading.Timer(self._limits.task_seconds + 2 * POLL, self._process.kill)
+        last_resort.start()
         try:
-            self._pipe.send_bytes(msgspec.msgpack.encode(work))
-        except OSError:
-            self._raise_death()
-        self._generation = work.task.generation
-        answer = self._receive()
+            try:
+                self._pipe.send_bytes(msgspec.msgpack.encode(work))
+            except OSError:
+                self._raise_death()
+            self._generation = work.task.generation
+            answer = self._receive()
+        finally:
+            last_resort.cancel()
         if answer.error:
             self.close()
             raise CannotStartError(answer.error)
@@ -133,6 +160,9 @@ class RolloutProcess:
         waited = 0.0
         while not self._pipe.poll(POLL):
             waited += POLL
+            if self._cancelled():
+                self.kill()
+                raise ProcessLostError("was told to stop", guilty=False)
             if waited > self._limits.task_seconds:
                 self.kill()
                 raise ProcessLostError(f"hung for {self._limits.task_seconds:g} s", guilty=True)

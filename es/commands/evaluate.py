@@ -2,9 +2,10 @@
 
 import functools
 import os
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 
 import click
@@ -98,7 +99,16 @@ def run_episodes(
     """Unperturbed episodes of a state, in the order of ``seeds``, in that many processes."""
     episode = functools.partial(_episode, environment, experiment, state)
     with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
-        yield from pool.map(episode, seeds)
+        # Ctrl-C is ours to handle: the processes are born ignoring it.
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        rollouts = pool.map(episode, seeds)
+        signal.signal(signal.SIGINT, handler)
+        try:
+            yield from rollouts
+        except BaseException:
+            for process in active_children():
+                process.kill()
+            raise
 
 
 def _episode(

@@ -9,7 +9,7 @@ import msgspec
 from rich.console import Console
 
 from es import options, tables
-from es.errors import RunNotFoundError
+from es.errors import RunNotFoundError, UsageError
 from es.run_dir import GenerationRecord, RunDir, all_runs
 
 
@@ -40,6 +40,8 @@ def runs(runs_dir: Path, as_json: bool) -> None:
 @options.runs_dir
 def generations(run_name: str, last: int | None, as_json: bool, as_csv: bool, runs_dir: Path) -> None:
     """Show the generations of RUN, a name or a path; also while it is training."""
+    if as_json and as_csv:
+        raise UsageError("--json and --csv: expected one of them")
     run = RunDir.open(runs_dir, run_name)
     if not (as_json or as_csv):
         tables.generations(Console(), run, last)
@@ -76,6 +78,8 @@ def show(run_name: str, generation: int, as_json: bool, runs_dir: Path) -> None:
     record, evaluation = records.get(generation), run.evaluations().get(generation)
     has_checkpoint = generation in run.checkpoints()
     if record is None and evaluation is None and not has_checkpoint:
+        if not (records or run.checkpoints()):
+            raise RunNotFoundError(f"{run.name}: nothing is recorded yet")
         raise RunNotFoundError(
             f"{run.name}: no generation {generation}; there are 0 to {max(records, default=0)}"
         )

@@ -33,4 +33,5 @@ def make(environment: config.Environment) -> Env:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+    # Gymnasium appends which function raised it with which arguments: those we name already.
+    return " ".join(str(error).split()).partition(" was raised from the environment creator")[0]

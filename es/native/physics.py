@@ -23,7 +23,7 @@ DEFAULT_ACCURACY: dict[str, float] = {"rkm": 1e-3, "ros2": 1e-2}
 class NativePhysics:
     """The compiled twin of ``gait9dof18musc``.
 
-    The first step of the first instance on a machine compiles for about half a minute; later processes load
+    The first step of the first instance on a machine compiles for about a minute; later processes load
     the result from numba's cache.
 
     Args:

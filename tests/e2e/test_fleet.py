@@ -226,6 +226,28 @@ def test_garbage_in_the_streams_is_skipped_and_counted(fleet: Fleet, expected: P
     assert fleet.log.read_text().count("skipped a") == 4
 
 
+def test_answers_that_never_fit_end_the_run_with_the_reason(fleet: Fleet) -> None:
+    """A worker that completes tasks with nonsense costs neither silence nor a wrong result."""
+    master = fleet.master(*LQR, name="nonsense")
+    wait_until(lambda: (fleet.runs_dir / "nonsense" / "run.json").exists(), "the run directory")
+    run_id = fleet.run_dir("nonsense").info().run_id
+    liar = protocol.WorkerClient(protocol.connect(fleet.redis_url), fleet.redis_url, "liar")
+
+    def answer() -> bool:
+        lease = liar.fetch(run_id, 0.05)
+        if lease:
+            episode = protocol.Episode(float("inf"), 0.0, 1, False, "", {}, None, 0.0)
+            outcomes = tuple(protocol.Outcome(index, (episode, episode)) for index in lease.task.indices)
+            kind, generation = lease.task.kind, lease.task.generation
+            liar.complete(lease, protocol.Result(run_id, generation, kind, outcomes, "liar", 0.0))
+        return master.poll() is not None
+
+    wait_until(answer, "the master to give up")
+    assert master.returncode == 1
+    assert "Error: the answers to some tasks were refused 3 times" in fleet.log.read_text()
+    assert es("resume", "nonsense", "--workers", "1", "--runs-dir", fleet.runs_dir).returncode == 0
+
+
 def test_a_drained_worker_finishes_or_gives_back_and_exits_with_0(fleet: Fleet, expected: Path) -> None:
     master = fleet.master(*LQR, name="drained")
     patient, hasty = fleet.worker(1), fleet.worker(1, "--drain", "0")
