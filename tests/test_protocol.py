@@ -29,7 +29,7 @@ RUN = "run-1"
 ANNOUNCEMENT = Announcement(RUN, "1.0", "abc", b"{}")
 GENERATION = Generation(RUN, 1, b"", b"", b"", b"", None)
 
-counts = st.integers(0, 2**40)
+counts = st.integers(0, 10**12)
 numbers = st.floats(allow_nan=False)
 seconds = st.floats(0, 1e9)
 kinds = st.sampled_from(["train", "evaluate"])
