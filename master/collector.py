@@ -104,7 +104,7 @@ class Collector:
             self._recover(error)
 
     def missing(self, generation: int, kind: Kind) -> int:
-        """How many outcomes of this generation have not arrived; 0 if it was never opened."""
+        """How many outcomes of this generation have not arrived; 0 if it is not open."""
         return len(self._missing.get((generation, kind), ()))
 
     @property
@@ -159,10 +159,13 @@ class Collector:
             )
         self._republications += 1
         try:
-            for number, generation in self._generations.items():
-                self._client.publish(generation, self._tasks(number))
+            self._publish_missing()
         except RedisUnavailableError as error:
             self._recover(error)
+
+    def _publish_missing(self) -> None:
+        for number, generation in self._generations.items():
+            self._client.publish(generation, self._tasks(number))
 
     def _check(self) -> None:
         self._check_at = time.monotonic() + CHECK
@@ -186,8 +189,7 @@ class Collector:
         def publish_all() -> None:
             self._supervise()
             self._client.announce(self._announcement)
-            for number, generation in self._generations.items():
-                self._client.publish(generation, self._tasks(number))
+            self._publish_missing()
 
         self._patiently(publish_all)
 
@@ -240,7 +242,7 @@ class Collector:
         return bool(self._missing[number, "train"] or self._missing[number, "evaluate"])
 
     def _close(self, number: int) -> None:
-        del self._generations[number]
+        del self._generations[number], self._missing[number, "train"], self._missing[number, "evaluate"]
         try:
             self._client.forget(number)
         except RedisUnavailableError as error:

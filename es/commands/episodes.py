@@ -15,6 +15,14 @@ generation_option = click.option(
     "--generation", default="latest", show_default=True, help="latest, best (by its evaluations) or a number."
 )
 
+seed_option = click.option(
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1),
+    default=1,
+    show_default=True,
+    help="Episode i is reset with seed + i.",
+)
+
 
 def load(run: RunDir, generation: str) -> MasterState:
     """The state that ``--generation`` names.

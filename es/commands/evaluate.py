@@ -18,7 +18,7 @@ from rich.table import Table
 
 from es import config, grading, options, tables
 from es.checkpoint import MasterState
-from es.commands.episodes import generation_option, load, run_episode
+from es.commands.episodes import generation_option, load, run_episode, seed_option
 from es.envs import registry as envs
 from es.grading import PROTOCOLS, Protocol
 from es.rollout import Rollout
@@ -39,13 +39,7 @@ from es.run_dir import RunDir
     type=click.IntRange(1),
     help="Episodes to run. [default: 10, or as many as the protocol has]",
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**31 - 1),
-    default=1,
-    show_default=True,
-    help="Episode i is reset with seed + i.",
-)
+@seed_option
 @click.option("--workers", type=click.IntRange(1), help="Processes. [default: one per core]")
 @click.option("--json", "as_json", is_flag=True, help="Print the episodes as a JSON list.")
 @options.runs_dir

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from es import config, options
 from es.checkpoint import MasterState
-from es.commands.episodes import generation_option, load, run_episode
+from es.commands.episodes import generation_option, load, run_episode, seed_option
 from es.envs import registry as envs
 from es.envs.registry import Env
 from es.errors import EsError, UsageError
@@ -43,13 +43,7 @@ class Observation(msgspec.Struct, frozen=True):
 @click.argument("run_name", metavar="RUN")
 @generation_option
 @click.option("--episodes", type=click.IntRange(1), default=3, show_default=True, help="Episodes to watch.")
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**31 - 1),
-    default=1,
-    show_default=True,
-    help="Episode i is reset with seed + i.",
-)
+@seed_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="PNG file for histograms.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 @options.runs_dir
