@@ -101,6 +101,10 @@ class Symmetric(_Section, frozen=True, kw_only=True, tag_field="kind", tag="symm
     """Strides per second of simulated time: adds sine and cosine of the phase since the start of the episode,
     half a cycle later for the left leg, to what the network sees. Without it, legs that start alike act alike
     for as long as nothing else, such as their strengths, tells them apart."""
+    clock_harmonics: Annotated[int, Meta(ge=1, le=8)] = 1
+    """How many of the clock's harmonics the network sees: the stride's frequency, twice that, ..."""
+    clock_learned: bool = False
+    """Whether the clock's speed is a parameter too: `clock_hz` times the exponential of the first one."""
     head: Squashed | UniformBins | CustomBins = Squashed()
     """How outputs become actions."""
 

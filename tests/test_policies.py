@@ -1,3 +1,5 @@
+from typing import get_args
+
 import gymnasium
 import numpy as np
 import pytest
@@ -9,9 +11,10 @@ from hypothesis.extra import numpy as npst
 from es import config
 from es.errors import ExperimentError
 from es.policies import heads
-from es.policies.mlp import ACTIVATIONS, MLP
+from es.policies.mlp import MLP, layers
 from es.policies.registry import make
 
+ACTIVATIONS = get_args(config.Activation)
 BOX = spaces.Box(np.array([0.0, -2.0]), np.array([1.0, 3.0]), dtype=np.float64)
 outputs = npst.arrays(np.float64, 2, elements=st.floats(-1e300, 1e300))
 
@@ -71,7 +74,7 @@ def head_for(n: int) -> heads.Head:
     return heads.make(config.Squashed(), spaces.Box(0.0, 1.0, (n,), np.float64))
 
 
-@given(st.integers(0, 2**31), st.sampled_from(sorted(ACTIVATIONS)), st.lists(st.integers(1, 20), max_size=3))
+@given(st.integers(0, 2**31), st.sampled_from(ACTIVATIONS), st.lists(st.integers(1, 20), max_size=3))
 def test_initial_actions_start_near_the_middle(
     seed: int, activation: config.Activation, hidden: list[int]
 ) -> None:
@@ -81,24 +84,43 @@ def test_initial_actions_start_near_the_middle(
     np.testing.assert_allclose(action, 0.5, atol=0.1)
 
 
-def test_the_forward_pass_is_what_the_layout_says() -> None:
-    policy = MLP(2, (3,), "tanh", head_for(1))
-    theta = np.random.default_rng(0).standard_normal(policy.num_params)
-    x = np.array([0.3, -0.8])
-    hidden = np.tanh(theta[:6].reshape(3, 2) @ x + theta[6:9])
-    output = theta[9:12] @ hidden + theta[12]
-    np.testing.assert_allclose(policy.bind(theta)(x), [1 / (1 + np.exp(-output))])
-    assert policy.num_params == 13
+def by_hand(theta: np.ndarray, sizes: tuple[int, ...], activation: str, x: np.ndarray) -> np.ndarray:
+    """The outputs of a network, by numpy."""
+    activate = {
+        "tanh": np.tanh,
+        "relu": lambda z: np.maximum(z, 0.0),
+        "elu": lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0.0))),
+        "lrelu": lambda z: np.where(z > 0, z, 0.01 * z),
+    }[activation]
+    *hidden, (last, bias) = layers(sizes, theta)
+    for weights, biases in hidden:
+        x = activate(weights @ x + biases)
+    return last @ x + bias
 
 
-@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
-@given(x=npst.arrays(np.float64, 5, elements=st.floats(-50, 50)))
-def test_activations(activation: config.Activation, x: np.ndarray) -> None:
-    negative = {"tanh": np.tanh(x), "relu": 0 * x, "elu": np.exp(np.minimum(x, 0)) - 1, "lrelu": 0.01 * x}
-    positive = np.tanh(x) if activation == "tanh" else x
-    np.testing.assert_allclose(
-        ACTIVATIONS[activation](x), np.where(x > 0, positive, negative[activation]), atol=1e-12
-    )
+@given(
+    st.integers(0, 2**31),
+    st.sampled_from(ACTIVATIONS),
+    st.lists(st.integers(1, 9), max_size=3),
+    st.integers(1, 9),
+    st.floats(1e-3, 1e3),
+)
+def test_the_forward_pass_is_that_of_numpy(
+    seed: int, activation: config.Activation, hidden: list[int], size: int, spread: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    unbounded = spaces.Box(-np.inf, np.inf, (5,), np.float64)
+    policy = MLP(size, tuple(hidden), activation, heads.make(config.Squashed(), unbounded))
+    theta, x = rng.standard_normal(policy.num_params), spread * rng.standard_normal(size)
+    expected = by_hand(theta, policy.sizes, activation, x)
+    np.testing.assert_allclose(policy.bind(theta)(x), expected, rtol=1e-12, atol=1e-12 * spread)
+    assert policy.num_params == sum(w.size + b.size for w, b in layers(policy.sizes, theta))
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_what_is_not_a_number_stays_so(activation: config.Activation) -> None:
+    policy = MLP(2, (3,), activation, head_for(1))
+    assert np.isnan(policy.bind(np.ones(policy.num_params))(np.array([np.nan, 1.0]))).all()
 
 
 @given(st.integers(0, 2**31))

@@ -1,3 +1,5 @@
+import itertools
+
 import gymnasium
 import numpy as np
 import pytest
@@ -14,14 +16,14 @@ from es.errors import ExperimentError
 from es.obs_norm import ObservationStatistics, normalizer
 from es.policies import heads, registry
 from es.policies.mlp import MLP
-from es.policies.symmetric import Symmetric
+from es.policies.symmetric import NO_CLOCK, Clock, Symmetric
 
 MUSCLES = spaces.Box(0.0, 1.0, (18,), np.float64)
 NAMES = {41: NAMES_41, 82: NAMES_82}
 finite = st.floats(-1e3, 1e3)
 
 
-def symmetric(size: int = 41, clock: float | None = None, hidden=(5,), head=config.Squashed()) -> Symmetric:  # noqa: B008  (frozen)
+def symmetric(size: int = 41, clock: Clock = NO_CLOCK, hidden=(5,), head=config.Squashed()) -> Symmetric:  # noqa: B008  (frozen)
     return Symmetric(mirror(NAMES[size]), hidden, "tanh", heads.make(head, MUSCLES), clock)
 
 
@@ -77,8 +79,9 @@ def test_each_leg_sees_its_own_values_and_the_others():
     np.testing.assert_array_equal(np.delete(action, [5, 14]), 0.5)
 
 
-def test_the_clock_shifts_the_left_leg_by_half_a_cycle_and_starts_with_each_episode():
-    policy = symmetric(clock=1 / 8)
+@pytest.mark.parametrize("harmonics", [1, 2, 3])
+def test_the_clock_shifts_the_left_leg_by_half_a_cycle_and_starts_with_each_episode(harmonics):
+    policy = symmetric(clock=Clock(1 / 8, harmonics))
     theta = np.random.default_rng(3).standard_normal(policy.num_params)
     standing = np.zeros(41)
     episodes = []
@@ -110,21 +113,47 @@ def test_normalization_by_what_both_legs_saw_keeps_the_symmetry():
     assert registry.seen(config.Linear(), statistics) is statistics
 
 
-@pytest.mark.parametrize(("before", "after"), [(None, None), (0.1, 0.1), (None, 0.1)])
+def test_the_clocks_speed_can_be_a_parameter():
+    rng = np.random.default_rng(3)
+    given, learned = symmetric(clock=Clock(0.1)), symmetric(clock=Clock(0.05, learned=True))
+    theta = rng.standard_normal(given.num_params)
+    acts = given.bind(theta), learned.bind(np.concatenate([[np.log(2.0)], theta]))
+    for _ in range(12):
+        observation = rng.standard_normal(41)
+        np.testing.assert_allclose(*(act(observation) for act in acts), atol=1e-9)
+
+
+CLOCKS = [NO_CLOCK, Clock(0.1), Clock(0.1, 2), Clock(0.1, 3, learned=True)]
+
+
+@pytest.mark.parametrize(("before", "after"), [*itertools.combinations_with_replacement(CLOCKS, 2)])
 def test_a_widened_policy_acts_like_the_narrow_one(before, after):
     rng = np.random.default_rng(1)
     narrow, wide = symmetric(clock=before), symmetric(clock=after, hidden=(8,))
     theta = rng.standard_normal(narrow.num_params)
+    if before.learned:
+        theta[0] = 0.2
     old, new = narrow.bind(theta), wide.bind(wide.widen(theta, narrow.sizes, rng))
     for _ in range(3):
         observation = rng.standard_normal(41)
         np.testing.assert_allclose(new(observation), old(observation), atol=1e-12)
 
 
+def test_new_observations_are_ignored_at_first_and_the_clock_is_not():
+    rng = np.random.default_rng(1)
+    narrow = Symmetric(np.array([1, 0, 2]), (5,), "tanh", heads.make(config.Squashed(), MUSCLES), Clock(0.1))
+    wide = Symmetric(np.array([1, 0, 2, 4, 3]), (6,), "tanh", narrow.head, Clock(0.1, 2, learned=True))
+    theta = rng.standard_normal(narrow.num_params)
+    old, new = narrow.bind(theta), wide.bind(wide.widen(theta, narrow.sizes, rng))
+    for _ in range(3):
+        observation = rng.standard_normal(5)
+        np.testing.assert_allclose(new(observation), old(observation[:3]), atol=1e-12)
+
+
 def test_other_policies_and_observations_cannot_be_widened():
     rng = np.random.default_rng(1)
     plain = MLP(41, (5,), "tanh", heads.make(config.Squashed(), MUSCLES))
-    clocked, other = symmetric(clock=0.1), symmetric(82)
+    clocked, other = symmetric(clock=Clock(0.1)), symmetric(82)
     for policy, source in ((symmetric(), plain), (symmetric(), clocked), (symmetric(), other)):
         with pytest.raises(ExperimentError, match=r"^warm_start\.checkpoint: expected"):
             policy.widen(source.initial(rng), source.sizes, rng)

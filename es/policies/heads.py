@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from es import config
 from es.errors import ExperimentError
+from es.native.network import squash
 
 Array = NDArray[np.float64]
 
@@ -33,18 +34,16 @@ class SquashedHead:
         if np.any(np.isfinite(low) != np.isfinite(high)):
             raise ExperimentError("policy.head: expected actions bounded on both sides or on none")
         self.size = low.size
-        self._bounded = bounded
-        lowest, self._top = np.where(bounded, low, -1.0), np.where(bounded, high, 1.0)
-        self._bottom = lowest + settings.floor * (self._top - lowest)
-        self._bias, self._rate = settings.bias, settings.gain / 2
+        self.bounded = bounded
+        lowest, self.top = np.where(bounded, low, -1.0), np.where(bounded, high, 1.0)
+        self.bottom = lowest + settings.floor * (self.top - lowest)
+        self.bias, self.gain = settings.bias, settings.gain
 
     def __call__(self, outputs: Array) -> Array:
         """Squash outputs, shape (size,), into the bounds."""
-        # sigmoid(z) = 0.5 + 0.5 tanh(z / 2), which does not overflow.
-        share = 0.5 + 0.5 * np.tanh(self._rate * (outputs + self._bias))
-        squashed = self._bottom + (self._top - self._bottom) * share
-        # Rounding may step over a bound by one unit in the last place.
-        return np.where(self._bounded, np.clip(squashed, self._bottom, self._top), outputs)
+        action = np.empty_like(outputs)
+        squash(outputs, self.bottom, self.top, self.bounded, self.bias, self.gain, action)
+        return action
 
 
 class BinnedHead:
@@ -52,12 +51,12 @@ class BinnedHead:
 
     def __init__(self, values: Array) -> None:
         self.size = values.size
-        self._values = values
+        self.values = values
         self._rows = np.arange(len(values))
 
     def __call__(self, outputs: Array) -> Array:
         """Choose a value per dimension from outputs, shape (dimensions x bins,)."""
-        chosen: Array = self._values[self._rows, outputs.reshape(self._values.shape).argmax(axis=1)]
+        chosen: Array = self.values[self._rows, outputs.reshape(self.values.shape).argmax(axis=1)]
         return chosen
 
 

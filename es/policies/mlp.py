@@ -9,16 +9,19 @@ from numpy.typing import NDArray
 
 from es.config import Activation
 from es.errors import ExperimentError
+from es.native import network
+from es.native.network import Network
 from es.policies.heads import Head
 
 Array = NDArray[np.float64]
 
-ACTIVATIONS: dict[Activation, Callable[[Array], Array]] = {
-    "tanh": np.tanh,
-    "relu": lambda x: np.maximum(x, 0.0),
-    "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0.0))),
-    "lrelu": lambda x: np.where(x > 0, x, 0.01 * x),
+_CODES: dict[Activation, int] = {
+    "tanh": network.TANH,
+    "relu": network.RELU,
+    "elu": network.ELU,
+    "lrelu": network.LRELU,
 }
+_NO_MIRROR = np.zeros(0, dtype=np.int64)
 
 
 def count_params(sizes: tuple[int, ...]) -> int:
@@ -36,19 +39,16 @@ def layers(sizes: tuple[int, ...], theta: Array) -> list[tuple[Array, Array]]:
     return views
 
 
-class MLP:
-    """Observation -> hidden layers -> head. Holds shapes only; parameters are passed in.
+class Layers:
+    """Inputs -> hidden layers -> outputs. Holds shapes only; parameters are passed in.
 
     ``theta`` is each layer's weights (outputs x inputs, row-major) followed by its biases, first layer first.
     """
 
-    def __init__(
-        self, observation_size: int, hidden: tuple[int, ...], activation: Activation, head: Head
-    ) -> None:
-        self.sizes = (observation_size, *hidden, head.size)
+    def __init__(self, inputs: int, hidden: tuple[int, ...], activation: Activation, outputs: int) -> None:
+        self.sizes = (inputs, *hidden, outputs)
         self.num_params = count_params(self.sizes)
-        self._activation = ACTIVATIONS[activation]
-        self._head = head
+        self._activation = _CODES[activation]
 
     def initial(self, rng: np.random.Generator) -> Array:
         """Random parameters: each unit's weights have norm 1, the last layer's 0.01; biases are zero.
@@ -86,14 +86,35 @@ class MLP:
             biases[:outputs] = old_biases
         return widened
 
+    def network(self, theta: Array) -> Network:
+        """What the compiled forward pass needs, with these parameters."""
+        sizes = np.array(self.sizes, dtype=np.int64)
+        return Network(np.ascontiguousarray(theta), sizes, self._activation, _NO_MIRROR, 0.0, 0)
+
+
+class MLP(Layers):
+    """Observation -> hidden layers -> head."""
+
+    def __init__(
+        self, observation_size: int, hidden: tuple[int, ...], activation: Activation, head: Head
+    ) -> None:
+        super().__init__(observation_size, hidden, activation, head.size)
+        self.head = head
+
     def bind(self, theta: Array) -> Callable[[Array], Any]:
         """The policy with these parameters: observation, shape (observation_size,), to action."""
-        *hidden, (last_weights, last_biases) = layers(self.sizes, theta)
+        return bound(self.network(theta), self.head)
 
-        def act(observation: Array) -> Any:
-            x = observation
-            for weights, biases in hidden:
-                x = self._activation(weights @ x + biases)
-            return self._head(last_weights @ x + last_biases)
 
-        return act
+def bound(settings: Network, head: Head) -> Callable[[Array], Any]:
+    """A function from observation to action that counts its calls for the network's clock."""
+    actions = itertools.count()
+    scratch = np.empty(2 * int(settings.sizes.max()))
+    sides = 2 if settings.mirror.size else 1
+    out = np.empty(sides * int(settings.sizes[-1]))
+
+    def act(observation: Array) -> Any:
+        network.outputs(*settings, next(actions), np.ascontiguousarray(observation), scratch, out)
+        return head(out)
+
+    return act

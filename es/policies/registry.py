@@ -11,7 +11,7 @@ from es.errors import ExperimentError
 from es.obs_norm import ObservationStatistics
 from es.policies import heads
 from es.policies.mlp import MLP
-from es.policies.symmetric import Symmetric
+from es.policies.symmetric import NO_CLOCK, Clock, Symmetric
 
 Policy = MLP | Symmetric
 
@@ -64,6 +64,9 @@ def _symmetric(policy: config.Symmetric, env: gymnasium.Env[Any, Any], action_re
             "policy.kind = 'symmetric': expected es/LearningToRun-v0, whose left and right it knows, got "
             f"{env.spec.id if env.spec else env}; use 'linear' or 'mlp'"
         )
-    cycles = None if policy.clock_hz is None else policy.clock_hz * STEP_SECONDS * action_repeat
+    clock = NO_CLOCK
+    if policy.clock_hz is not None:
+        cycles = policy.clock_hz * STEP_SECONDS * action_repeat
+        clock = Clock(cycles, policy.clock_harmonics, policy.clock_learned)
     head = heads.make(policy.head, env.action_space)
-    return Symmetric(mirror(names), policy.hidden, policy.activation, head, cycles)
+    return Symmetric(mirror(names), policy.hidden, policy.activation, head, clock)

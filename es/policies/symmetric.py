@@ -1,21 +1,33 @@
 """One network for both legs of the Learning to Run runner, so that what one leg learns the other knows."""
 
-import itertools
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from es.config import Activation
 from es.errors import ExperimentError
+from es.native.network import Network
 from es.policies.heads import Head
-from es.policies.mlp import MLP, count_params
+from es.policies.mlp import Layers, bound, count_params, layers
 
 Array = NDArray[np.float64]
 
-CLOCK_VALUES = 2
+
+class Clock(NamedTuple):
+    """A phase that starts at 0 and turns evenly, half a cycle ahead for the left leg."""
+
+    cycles_per_action: float
+    """How far it turns between two actions; times exp(theta[0]) if learned."""
+    harmonics: int = 1
+    """How many of its harmonics the network sees, each as sine and cosine."""
+    learned: bool = False
+    """Whether the first parameter is the logarithm of a factor on its speed."""
+
+
+NO_CLOCK = Clock(0.0, harmonics=0)
 
 
 class Symmetric:
@@ -25,7 +37,8 @@ class Symmetric:
     the opposite leg's likewise. Its outputs are the nine muscles of that leg. With a clock, the network also
     sees sine and cosine of the phase, which is half a cycle apart for the two legs.
 
-    ``theta`` is that of one `MLP` whose inputs are the observation and then the clock's two values.
+    ``theta`` is the clock's speed, if it is learned, and then that of one network whose inputs are the
+    observation and the clock's values.
 
     Args:
         mirror: indices that exchange left and right, shape (observation_size,)
@@ -33,45 +46,61 @@ class Symmetric:
         hidden: units of each hidden layer; none gives a linear policy.
         activation: of the hidden layers.
         head: for the actions of both legs, right leg first.
-        cycles_per_action: how far the clock turns between two actions; None for no clock.
+        clock: `NO_CLOCK` for none.
     """
 
     def __init__(
-        self,
-        mirror: NDArray[np.intp],
-        hidden: tuple[int, ...],
-        activation: Activation,
-        head: Head,
-        cycles_per_action: float | None,
+        self, mirror: NDArray[np.intp], hidden: tuple[int, ...], activation: Activation, head: Head, clock: Clock
     ) -> None:
-        outputs = _Outputs(head.size // 2)
-        inputs = mirror.size + (0 if cycles_per_action is None else CLOCK_VALUES)
-        self._leg = MLP(inputs, hidden, activation, outputs)
-        self.sizes = (mirror.size, *hidden, outputs.size)
-        self.num_params = self._leg.num_params
-        self._mirror = mirror
-        self._head = head
-        self._cycles_per_action = cycles_per_action
+        outputs = head.size // 2
+        self._leg = Layers(mirror.size + 2 * clock.harmonics, hidden, activation, outputs)
+        self.sizes = (mirror.size, *hidden, outputs)
+        self.num_params = self._leg.num_params + clock.learned
+        self.head = head
+        self._mirror = mirror.astype(np.int64)
+        self._clock = clock
 
     def initial(self, rng: np.random.Generator) -> Array:
-        """Random parameters, as `MLP.initial` draws them."""
-        return self._leg.initial(rng)
+        """Random parameters, as `Layers.initial` draws them; the clock runs at its given speed."""
+        return np.concatenate([np.zeros(int(self._clock.learned)), self._leg.initial(rng)])
 
     def widen(self, theta: Array, sizes: tuple[int, ...], rng: np.random.Generator) -> Array:
-        """Parameters that act like a narrower symmetric policy's, which may have lacked the clock.
+        """Parameters that act like a narrower symmetric policy's, which may have lacked (part of) the clock.
+
+        Observations that the narrower policy did not know follow those it knew.
 
         Raises:
-            ExperimentError: another kind of policy, other observations, or a network that is wider somewhere.
+            ExperimentError: another kind of policy, or one that is wider somewhere.
         """
         observations, *others = sizes
-        candidates = [observations, observations + CLOCK_VALUES]
-        inputs = [size for size in candidates if count_params((size, *others)) == theta.size]
-        if observations != self.sizes[0] or not inputs:
+        known = [
+            (learned, harmonics)
+            for learned in range(int(self._clock.learned) + 1)
+            for harmonics in range(self._clock.harmonics + 1)
+            if learned + count_params((observations + 2 * harmonics, *others)) == theta.size
+        ]
+        if observations > self.sizes[0] or not known:
             raise ExperimentError(
-                f"warm_start.checkpoint: expected a symmetric policy of {self.sizes[0]} observations, "
+                f"warm_start.checkpoint: expected a symmetric policy of at most {self.sizes[0]} observations, "
                 f"got {theta.size} parameters in layers {list(sizes)}"
             )
-        return self._leg.widen(theta, (inputs[0], *others), rng)
+        learned, harmonics = known[0]
+        speed = theta[:learned] if learned else np.zeros(int(self._clock.learned))
+        leg = self._leg.widen(theta[learned:], (observations + 2 * harmonics, *others), rng)
+        # The clock's values come last, so new observations have to be pushed in before them.
+        weights, _ = layers(self._leg.sizes, leg)[0]
+        units = layers((observations + 2 * harmonics, *others), theta[learned:])[0][0].shape[0]
+        clock = weights[:units, observations : observations + 2 * harmonics].copy()
+        weights[:units, observations:] = 0.0
+        weights[:units, self.sizes[0] : self.sizes[0] + 2 * harmonics] = clock
+        return np.concatenate([speed, leg])
+
+    def network(self, theta: Array) -> Network:
+        """What the compiled forward pass needs, with these parameters."""
+        clock = self._clock
+        cycles = clock.cycles_per_action * (math.exp(min(max(theta[0], -3.0), 3.0)) if clock.learned else 1.0)
+        leg = self._leg.network(theta[int(clock.learned) :])
+        return leg._replace(mirror=self._mirror, cycles=cycles, harmonics=clock.harmonics)
 
     def bind(self, theta: Array) -> Callable[[Array], Any]:
         """The policy with these parameters: observation, shape (observation_size,), to action.
@@ -79,29 +108,4 @@ class Symmetric:
         The clock starts at phase 0 and turns with every call, which is one per action, not one per step where
         actions are repeated. So bind anew for each episode.
         """
-        leg = self._leg.bind(theta)
-        actions = itertools.count()
-
-        def act(observation: Array) -> Any:
-            clock = self._clock(next(actions))
-            right = leg(np.concatenate([observation, clock]))
-            left = leg(np.concatenate([observation[self._mirror], -clock]))  # -: half a cycle later
-            return self._head(np.concatenate([right, left]))
-
-        return act
-
-    def _clock(self, action: int) -> Array:
-        if self._cycles_per_action is None:
-            return np.empty(0)
-        phase = 2 * math.pi * (action * self._cycles_per_action % 1.0)
-        return np.array([math.sin(phase), math.cos(phase)])
-
-
-class _Outputs:
-    """The head of one leg: hands the outputs on, as actions are made from both legs' together."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-
-    def __call__(self, outputs: Array) -> Array:
-        return outputs
+        return bound(self.network(theta), self.head)

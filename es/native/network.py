@@ -1,0 +1,176 @@
+"""The policies' forward pass, for Python and for the compiled rollout alike.
+
+One order of summation and one tanh, our own, so that an action has the same bits on every processor with
+fused multiply-adds and whether an episode runs in Python or in one compiled call.
+"""
+
+import math
+from typing import NamedTuple
+
+from es.native.compile import entry_point, rounded
+from es.native.exponential import exponential
+from es.native.model import Array, Index
+
+TANH, RELU, ELU, LRELU = range(4)
+"""Codes of the hidden layers' activations."""
+
+
+class Network(NamedTuple):
+    """A policy up to its head, with parameters, as ``outputs`` takes it."""
+
+    theta: Array
+    """Each layer's weights (outputs x inputs, row-major) and biases, first layer first."""
+    sizes: Index
+    """Units per layer, shape (layers + 1,); the first counts the observation and the clock."""
+    activation: int
+    """Of the hidden layers, one of the codes."""
+    mirror: Index
+    """Empty, or indices that exchange left and right in the observation: then the network is applied twice, to
+    the observation and to its mirror image."""
+    cycles: float
+    """How far the clock turns from one action to the next."""
+    harmonics: int
+    """Of the clock that are appended to the observation, each as sine and cosine."""
+
+
+@entry_point
+def outputs(
+    theta: Array,
+    sizes: Index,
+    activation: int,
+    mirror: Index,
+    cycles: float,
+    harmonics: int,
+    action: int,
+    observation: Array,
+    scratch: Array,
+    out: Array,
+) -> None:
+    """Write the outputs of a network for an observation.
+
+    Args:
+        theta: this and the following, see ``Network``.
+        sizes: see there.
+        activation: see there.
+        mirror: see there.
+        cycles: see there.
+        harmonics: see there.
+        action: number of this action in the episode, which tells the clock.
+        observation: shape (sizes[0] - 2 harmonics,).
+        scratch: shape (2 max(sizes),).
+        out: shape (sizes[-1],), or twice that with a mirror: the right leg's outputs, then the left leg's.
+    """
+    act(theta, sizes, activation, mirror, cycles, harmonics, action, observation, scratch, out)
+
+
+@entry_point
+def squash(
+    x: Array, bottom: Array, top: Array, bounded: Array, bias: float, gain: float, action: Array
+) -> None:
+    """Write bottom + (top - bottom) sigmoid(gain (x + bias)) where bounded, x elsewhere; all of one shape."""
+    to_bounds(x, bottom, top, bounded, bias, gain, action)
+
+
+@rounded
+def act(
+    theta: Array,
+    sizes: Index,
+    activation: int,
+    mirror: Index,
+    cycles: float,
+    harmonics: int,
+    action: int,
+    observation: Array,
+    scratch: Array,
+    out: Array,
+) -> None:
+    """See ``outputs``."""
+    size, last = len(observation), sizes[len(sizes) - 1]
+    phase = action * cycles % 1.0
+    for side in range(2 if len(mirror) else 1):
+        for i in range(size):
+            scratch[i] = observation[mirror[i]] if side else observation[i]
+        for k in range(harmonics):
+            # The left leg's clock is half a cycle ahead, which turns the sign of odd harmonics.
+            sign = -1.0 if side == 1 and k % 2 == 0 else 1.0
+            angle = 2.0 * math.pi * (k + 1) * phase
+            scratch[size + 2 * k] = sign * math.sin(angle)
+            scratch[size + 2 * k + 1] = sign * math.cos(angle)
+        _forward(theta, sizes, activation, scratch)
+        end = (len(sizes) - 1) % 2 * (len(scratch) // 2)
+        for i in range(last):
+            out[side * last + i] = scratch[end + i]
+
+
+@rounded
+def _forward(theta: Array, sizes: Index, activation: int, scratch: Array) -> None:
+    """Apply the layers to the first half of ``scratch``; the halves take turns as input and output."""
+    half = len(scratch) // 2
+    start, here, there = 0, 0, half
+    for layer in range(len(sizes) - 1):
+        inputs, units = sizes[layer], sizes[layer + 1]
+        biases = start + units * inputs
+        # Four sums at a time: a processor adds them in parallel, each still in the order of its inputs.
+        for unit in range(0, units - units % 4, 4):
+            row = start + unit * inputs
+            a = b = c = d = 0.0
+            for i in range(inputs):
+                x = scratch[here + i]
+                a += theta[row + i] * x
+                b += theta[row + inputs + i] * x
+                c += theta[row + 2 * inputs + i] * x
+                d += theta[row + 3 * inputs + i] * x
+            scratch[there + unit] = a + theta[biases + unit]
+            scratch[there + unit + 1] = b + theta[biases + unit + 1]
+            scratch[there + unit + 2] = c + theta[biases + unit + 2]
+            scratch[there + unit + 3] = d + theta[biases + unit + 3]
+        for unit in range(units - units % 4, units):
+            a = 0.0
+            for i in range(inputs):
+                a += theta[start + unit * inputs + i] * scratch[here + i]
+            scratch[there + unit] = a + theta[biases + unit]
+        if layer < len(sizes) - 2:
+            for unit in range(units):
+                scratch[there + unit] = _activate(activation, scratch[there + unit])
+        start = biases + units
+        here, there = there, here
+
+
+@rounded
+def _activate(activation: int, x: float) -> float:
+    if x != x:  # NaN, which the exponential would turn into a number
+        return x
+    if activation == TANH:
+        decay = exponential(-2.0 * abs(x))
+        return math.copysign((1.0 - decay) / (1.0 + decay), x)
+    if activation == RELU:
+        return max(x, 0.0)
+    if activation == ELU:
+        return x if x > 0.0 else exponential(x) - 1.0
+    return x if x > 0.0 else 0.01 * x
+
+
+@rounded
+def to_bounds(
+    x: Array, bottom: Array, top: Array, bounded: Array, bias: float, gain: float, action: Array
+) -> None:
+    """See ``squash``."""
+    for i in range(len(x)):
+        if bounded[i] and x[i] == x[i]:  # NaN passes through: the exponential would turn it into a number
+            share = 1.0 / (1.0 + exponential(-gain * (x[i] + bias)))
+            # Rounding may step over a bound by one unit in the last place.
+            action[i] = min(max(bottom[i] + (top[i] - bottom[i]) * share, bottom[i]), top[i])
+        else:
+            action[i] = x[i]
+
+
+@rounded
+def choose(x: Array, values: Array, action: Array) -> None:
+    """Write per row of ``values``, shape (dimensions, bins), the value whose output is largest."""
+    bins = values.shape[1]
+    for i in range(len(values)):
+        best = 0
+        for k in range(1, bins):
+            if x[i * bins + k] > x[i * bins + best]:
+                best = k
+        action[i] = values[i, best]
