@@ -101,7 +101,7 @@ def rollout(
         failed = bool(error or info.get("failed", False) or np.isnan(total))
         metrics = _numbers(info)
         if seen and not failed:
-            statistics = _finite(ObservationStatistics.of(np.stack(seen)))
+            statistics = finite(ObservationStatistics.of(np.stack(seen)))
     except Exception as exception:  # noqa: BLE001  (nor does what it leaves behind end the caller)
         failed, error = True, error or _one_line(exception)
     return Rollout(total, sign_total, steps, failed, error, metrics, statistics, simulator_seconds)
@@ -111,8 +111,8 @@ def _one_line(exception: Exception) -> str:
     return f"{type(exception).__name__}: {' '.join(str(exception).split())}"
 
 
-def _finite(statistics: ObservationStatistics) -> ObservationStatistics | None:
-    """None if a single NaN or infinity would spoil all that is merged with it."""
+def finite(statistics: ObservationStatistics) -> ObservationStatistics | None:
+    """The statistics; None if a single NaN or infinity would spoil all that is merged with it."""
     return statistics if np.isfinite([statistics.mean, statistics.m2]).all() else None
 
 

@@ -7,13 +7,14 @@ import time
 from collections.abc import Iterator
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
+from typing import Any
 
 import msgspec
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from es import config, noise, protocol
+from es import compiled_rollout, config, noise, protocol
 from es.envs import registry as envs
 from es.errors import EsError, ExperimentError, ProtocolError
 from es.obs_norm import Normalizer
@@ -135,9 +136,10 @@ class Evaluator:
         collect = noise.feeds_statistics(seed, g, pair, fraction)
         episodes = []
         for theta, collects in zip((centre + step, centre - step), collect, strict=True):
-            episode = rollout(
+            episode = _run(
                 env,
-                policy.bind(theta),
+                policy,
+                theta,
                 # Both signs see the same course and the same action noise: common random numbers.
                 seed=noise.episode_seed(seed, g, pair),
                 rng=noise.generator(noise.Stream.ACTION, seed, g, pair),
@@ -169,14 +171,22 @@ class Evaluator:
                 envs.make(config.evaluation_environment(self._experiment)) if different else self._env
             )
         return _to_message(
-            rollout(
+            _run(
                 self._evaluation_env,
-                policy.bind(centre),
+                policy,
+                centre,
                 seed=self._experiment.evaluation.seed + index,
                 action_repeat=self._experiment.environment.action_repeat,
                 normalizer=normalizer,
             )
         )
+
+
+def _run(env: envs.Env, policy: Policy, theta: Array, **settings: Any) -> Rollout:
+    """An episode, in one compiled call where that is possible; the result is the same."""
+    if compiled_rollout.applies(env, policy):
+        return compiled_rollout.rollout(env, policy, theta, **settings)
+    return rollout(env, policy.bind(theta), **settings)
 
 
 def _to_message(episode: Rollout) -> protocol.Episode:

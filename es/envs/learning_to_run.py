@@ -20,8 +20,9 @@ Not kept:
 - Differences of the 82 values across the start of an episode (`RelativeObservation` can repeat them).
 """
 
+import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -31,15 +32,46 @@ from numpy.typing import NDArray
 
 from es.envs.backends import make_physics
 from es.envs.course import LEFT_PSOAS, RIGHT_PSOAS, Course, generate_course, next_obstacle, spheres
-from es.envs.observations import NAMES_41, NAMES_82, RelativeObservation, add_obstacle_masses
-from es.envs.physics import MUSCLES, STEP_SECONDS, Array
+from es.envs.gait_observation import NAMES_GAIT, GaitObservation
+from es.envs.observations import (
+    BODY_MASS,
+    NAMES_41,
+    NAMES_82,
+    OBSTACLE_MASS,
+    RelativeObservation,
+    add_obstacle_masses,
+)
+from es.envs.physics import MUSCLES, STEP_SECONDS, Array, Physics
 from es.envs.rewards import checked_weights, original_reward, shaped_reward, weighted_reward
 from es.errors import SimulationError, UsageError
 
 if TYPE_CHECKING:
     from es.envs.rendering import Renderer
+    from es.native import rollout
 
 FALL_HEIGHT = 0.65
+
+OBSERVATIONS: dict[str, tuple[tuple[str, ...], type[RelativeObservation | GaitObservation] | None]] = {
+    "41": (NAMES_41, None),
+    "82": (NAMES_82, RelativeObservation),
+    "gait": (NAMES_GAIT, GaitObservation),
+}
+"""Names of the values, and what makes them of the 41."""
+
+
+class Limits(NamedTuple):
+    """What training can add to the task. As they stand here, they add nothing."""
+
+    wall_speed: float = 0.0
+    """Speed, m/s, of a wall behind the runner; the episode ends when it overtakes the pelvis. 0: no wall."""
+    wall_grace: float = 1.0
+    """When the wall passes x = 0, s."""
+    lowest_tilt: float = -100.0
+    """Pelvis tilt below which the episode ends, rad; negative leans forward."""
+    highest_tilt: float = 100.0
+    """Pelvis tilt above which it ends, rad."""
+    obstacle_drop: float = 0.0
+    """How far obstacles are lowered, m; at about 0.13 the highest are below the ground."""
 
 
 class LearningToRun(gymnasium.Env[Array, Array]):
@@ -61,12 +93,14 @@ class LearningToRun(gymnasium.Env[Array, Array]):
     **Observation.** 41 or 82 values, float64; tables in `es.envs.observations`.
 
     **Episode.** Ends (terminated) when the pelvis is below 0.65 m or the physics fails; is truncated after
-    ``max_steps``. A failed step is not counted: it repeats the last observation, gives reward 0 and sets
+    ``max_steps``. For training it can also end when the trunk tilts or the runner falls behind
+    (`Limits`). A failed step is not counted: it repeats the last observation, gives reward 0 and sets
     ``info["failed"]``. (2017 gave -500 there, for an accident of the integrator the policy cannot see.)
 
     **Info** of every step: ``metres``, the pelvis x, which starts at 0 (the only entry of a reset's info);
     ``score``, the sum of original rewards so far, by which the 2017 challenge ranked; ``reward_original`` and
-    ``reward_shaped`` of this step; ``fell``; ``failed``. After a failure also ``failure``, the reason.
+    ``reward_shaped`` of this step; ``fell``; ``stopped`` by one of the `Limits`; ``failed``. After a
+    failure also ``failure``, the reason.
 
     **reset(seed=s)** draws the course and the muscle strengths of 2017's ``reset(seed=s)``; without a seed
     the environment's own stream continues. ``options`` replace what was drawn: ``obstacles``, rows of x, y,
@@ -79,7 +113,8 @@ class LearningToRun(gymnasium.Env[Array, Array]):
         difficulty: 0 flat ground, 1 obstacles, 2 obstacles and random muscle strengths.
         max_obstacles: obstacles drawn, 0 to 20. learning2run trained with 10.
         max_steps: steps of 0.01 s until the episode is truncated.
-        observation: "41", the challenge's own, or "82", learning2run's.
+        observation: "41", the challenge's own, "82", learning2run's, or "gait"
+            (`es.envs.gait_observation`).
         reward: "original", "shaped" or "weighted", the shaped one with other weights (`es.envs.rewards`).
         reward_weights: for "weighted", the weights that differ from the shaped reward's: velocity, survive,
             lean, straight_knees, ligaments (`es.envs.rewards.RewardWeights`).
@@ -88,6 +123,7 @@ class LearningToRun(gymnasium.Env[Array, Array]):
         backend: which physics computes the runner (`es.envs.backends`).
         integrator: the physics' integration method; "rkm" is that of 2017.
         accuracy: its error tolerance; None takes the one recommended for the integrator.
+        limits: what training adds to the task, by the names of `Limits`; `configure` changes them later.
 
     Raises:
         UsageError: an option outside of what is listed here.
@@ -109,8 +145,9 @@ class LearningToRun(gymnasium.Env[Array, Array]):
         backend: str = "opensim",
         integrator: str = "rkm",
         accuracy: float | None = None,
+        **limits: float,
     ) -> None:
-        _check_choice("observation", observation, ("41", "82"))
+        _check_choice("observation", observation, tuple(OBSERVATIONS))
         _check_choice("render_mode", render_mode, (None, "rgb_array"))
         _check_choice("reward", reward, ("original", "shaped", "weighted"))
         if reward_weights is not None and reward != "weighted":
@@ -125,15 +162,33 @@ class LearningToRun(gymnasium.Env[Array, Array]):
         self._reward = reward
         self._weights = checked_weights({} if reward_weights is None else reward_weights)
         self._course_physics = course
-        self._relative = RelativeObservation() if observation == "82" else None
+        self._observation_kind = observation
+        self._limits = Limits()
+        self.configure(**limits)
+        self.observation_names, present = OBSERVATIONS[observation]
+        self._present: RelativeObservation | GaitObservation | None = present() if present else None
         self._physics = make_physics(backend, integrator, accuracy)
         self._course_random = RandomState()
         self._ready = False
         self._renderer: Renderer | None = None
         self.render_mode = render_mode
-        self.observation_names = NAMES_41 if observation == "41" else NAMES_82
         self.action_space = gymnasium.spaces.Box(0.0, 1.0, (MUSCLES,), np.float64)
-        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (int(observation),), np.float64)
+        self.observation_space = gymnasium.spaces.Box(
+            -np.inf, np.inf, (len(self.observation_names),), np.float64
+        )
+
+    def configure(self, **limits: float) -> None:
+        """Change what training adds to the task (`Limits`), from the next episode on.
+
+        Raises:
+            UsageError: no such limit, or not a finite number.
+        """
+        for name, value in limits.items():
+            if name not in Limits._fields:
+                raise UsageError(f"expected an option of LearningToRun, got {name!r}; see its documentation")
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                raise UsageError(f"{name} must be a finite number, got {value!r}")
+        self._limits = self._limits._replace(**limits)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -144,16 +199,17 @@ class LearningToRun(gymnasium.Env[Array, Array]):
             self._course_random = RandomState(seed)
         super().reset(seed=seed)
         drawn = generate_course(self._course_random, self._difficulty, self._max_obstacles)
-        self._course = _replace(drawn, options or {})
+        course = _replace(drawn, options or {})
+        self._course = Course(course.obstacles - [0.0, self._limits.obstacle_drop, 0.0], course.strengths)
         self._spheres = spheres(self._course.obstacles, self._course_physics, self._max_obstacles)
         self._physics.reset(self._spheres, self._course.strengths)
         self._ready = True
         self._steps = 0
         self._score = 0.0
         self._observation41 = self._observe41()
-        if self._relative is not None:
-            self._relative.reset()
-        self._observation = self._present(self._observation41)
+        if self._present is not None:
+            self._present.reset()
+        self._observation = self._presented()
         return self._observation.copy(), {"metres": float(self._observation41[1])}
 
     def step(self, action: Array) -> tuple[Array, float, bool, bool, dict[str, Any]]:
@@ -170,24 +226,26 @@ class LearningToRun(gymnasium.Env[Array, Array]):
             self._physics.step(excitations)
         except SimulationError as error:
             self._ready = False
-            info = self._info(0.0, 0.0, fell=False, failed=True)
+            info = self._info(0.0, 0.0, fell=False, stopped=False, failed=True)
             return self._observation.copy(), 0.0, True, False, info | {"failure": str(error)}
         self._steps += 1
 
         before, self._observation41 = self._observation41, self._observe41()
-        self._observation = self._present(self._observation41)
+        self._observation = self._presented()
         limits = self._physics.limit_torque_square_sum()
         original = original_reward(before, self._observation41, limits)
         shaped = shaped_reward(self._observation41, limits)
         self._score += original
         fell = bool(self._observation41[2] < FALL_HEIGHT)
-        truncated = not fell and self._steps >= self._max_steps
+        stopped = self._stopped()
+        terminated = fell or stopped
+        truncated = not terminated and self._steps >= self._max_steps
         if self._reward == "original":
             reward = original
         else:
             reward = weighted_reward(self._observation41, limits, self._weights)
-        info = self._info(original, shaped, fell=fell, failed=False)
-        return self._observation.copy(), reward, fell, truncated, info
+        info = self._info(original, shaped, fell=fell, stopped=stopped, failed=False)
+        return self._observation.copy(), reward, terminated, truncated, info
 
     def render(self) -> NDArray[np.uint8] | None:
         """The runner as it stands, shape (360, 640, 3); None without ``render_mode="rgb_array"``.
@@ -206,22 +264,72 @@ class LearningToRun(gymnasium.Env[Array, Array]):
         seconds = self._steps * STEP_SECONDS
         return self._renderer.render(coordinates, self._physics.activations(), self._spheres, seconds)
 
+    @property
+    def physics(self) -> Physics:
+        """Where the runner moves."""
+        return self._physics
+
+    def told(self) -> "rollout.Course":
+        """What the runner knows of this episode's course, as the compiled rollout takes it."""
+        from es.native import rollout  # only hosts that simulate with the twin compile
+
+        strengths, masses = self._course.strengths, OBSTACLE_MASS * self._spheres[:, :2].sum(axis=0)
+        return rollout.Course(
+            obstacles=self._course.obstacles,
+            strength_left=float(strengths[LEFT_PSOAS]),
+            strength_right=float(strengths[RIGHT_PSOAS]),
+            mass=BODY_MASS,
+            total_mass=BODY_MASS + OBSTACLE_MASS * len(self._spheres),
+            moment_x=float(masses[0]),
+            moment_y=float(masses[1]),
+        )
+
+    def rules(self) -> "rollout.Rules":
+        """This task, as the compiled rollout takes it."""
+        from es.native import observation, rollout
+
+        codes = {
+            None: observation.BASIC,
+            RelativeObservation: observation.RELATIVE,
+            GaitObservation: observation.GAIT,
+        }
+        return rollout.Rules(
+            observation=codes[OBSERVATIONS[self._observation_kind][1]],
+            size=len(self.observation_names),
+            original=self._reward == "original",
+            **self._weights._asdict(),
+            fall_height=FALL_HEIGHT,
+            **{name: value for name, value in self._limits._asdict().items() if name != "obstacle_drop"},
+            max_steps=self._max_steps,
+            action_repeat=1,
+            action_noise=0.0,
+        )
+
     def _observe41(self) -> Array:
         kinematics = add_obstacle_masses(self._physics.kinematics(), self._spheres)
         strengths = self._course.strengths[[LEFT_PSOAS, RIGHT_PSOAS]]
         obstacle = next_obstacle(self._course.obstacles, float(kinematics[1]))
         return np.concatenate([kinematics, strengths, obstacle])
 
-    def _present(self, observation41: Array) -> Array:
-        return observation41 if self._relative is None else self._relative(observation41)
+    def _presented(self) -> Array:
+        return self._observation41 if self._present is None else self._present(self._observation41)
 
-    def _info(self, original: float, shaped: float, *, fell: bool, failed: bool) -> dict[str, Any]:
+    def _stopped(self) -> bool:
+        tilt, x, limits = self._observation41[0], self._observation41[1], self._limits
+        wall = limits.wall_speed * (self._steps * STEP_SECONDS - limits.wall_grace)
+        behind = limits.wall_speed > 0 and x < wall
+        return bool(tilt < limits.lowest_tilt or tilt > limits.highest_tilt or behind)
+
+    def _info(
+        self, original: float, shaped: float, *, fell: bool, stopped: bool, failed: bool
+    ) -> dict[str, Any]:
         return {
             "metres": float(self._observation41[1]),
             "score": self._score,
             "reward_original": original,
             "reward_shaped": shaped,
             "fell": fell,
+            "stopped": stopped,
             "failed": failed,
         }
 

@@ -105,24 +105,24 @@ OBSTACLE_MASS = 1e-4
 
 # The 82 values are (value - shift) / scale, then compressed where rooted; 36..41 and 54..81 have their final
 # scale already.
-_SHIFT = np.zeros(82)
-_SHIFT[2:6] = 0.9, 0.3, 1.0, 0.3
-_SHIFT[18:20] = -0.14, 0.07
-_SHIFT[22:34] = -0.15, 0.61, -0.10, 0.08, *(-0.1, -0.9) * 4
-_SHIFT[34:36] = 1.0
-_SCALE = np.ones(82)
-_SCALE[1:3] = 100.0, 0.1
-_SCALE[12:18] = 5.0
-_SCALE[18:20] = 0.05, 0.03
-_SCALE[22:34] = 0.25, 0.02, 0.02, 0.02, *(1.0, 0.3) * 4
-_SCALE[34:36] = 0.2
-_SCALE[46:54:2] = 2.5**2
-_ROOTED = np.r_[3:18, 20:22, 42:54]
-_STEP_CHANGE_SCALE = np.array([1.0, 0.6])
+SHIFT = np.zeros(82)
+SHIFT[2:6] = 0.9, 0.3, 1.0, 0.3
+SHIFT[18:20] = -0.14, 0.07
+SHIFT[22:34] = -0.15, 0.61, -0.10, 0.08, *(-0.1, -0.9) * 4
+SHIFT[34:36] = 1.0
+SCALE = np.ones(82)
+SCALE[1:3] = 100.0, 0.1
+SCALE[12:18] = 5.0
+SCALE[18:20] = 0.05, 0.03
+SCALE[22:34] = 0.25, 0.02, 0.02, 0.02, *(1.0, 0.3) * 4
+SCALE[34:36] = 0.2
+SCALE[46:54:2] = 2.5**2
+ROOTED = np.r_[3:18, 20:22, 42:54]
+STEP_CHANGE_SCALE = np.array([1.0, 0.6])
 
 _OBSTACLE_BEHIND = (-2.0, 0.0, 0.1)
 _OBSTACLE_AHEAD = (2.0, 0.0, 0.1)
-_NOTHING_AHEAD = 100.0
+NOTHING_AHEAD = 100.0
 
 
 def add_obstacle_masses(kinematics: Array, spheres: Array) -> Array:
@@ -185,7 +185,7 @@ class RelativeObservation:
         values[57:63] = _compress((values[12:18] - previous[12:18] - pelvis_change[0]) / 4)
         values[63:65] = _compress(values[20:22] - previous[20:22] - pelvis_change[1:])
         change = _pairs(values[42:54]) - _pairs(previous[42:54]) - pelvis_change[1:]
-        _pairs(values[65:77])[:] = _compress(change) / _STEP_CHANGE_SCALE
+        _pairs(values[65:77])[:] = _compress(change) / STEP_CHANGE_SCALE
 
         heights = values[27:34:2] + values[2]
         values[77:81] = np.maximum(1 - 20 * heights, -1)
@@ -193,8 +193,8 @@ class RelativeObservation:
         values[81] = to_go / (1 + abs(to_go))
 
         self._previous = values
-        result: Array = (values - _SHIFT) / _SCALE
-        result[_ROOTED] = _compress(result[_ROOTED])
+        result: Array = (values - SHIFT) / SCALE
+        result[ROOTED] = _compress(result[ROOTED])
         return result
 
 
@@ -218,7 +218,7 @@ class _ObstacleMemory:
     def _advance(self, seen: tuple[float, float, float], pelvis_dx: float) -> None:
         if seen[1:] != self._ahead[1:]:
             self._behind = self._ahead
-            self._ahead = (-2.0, *seen[1:]) if seen[0] == _NOTHING_AHEAD else seen
+            self._ahead = (-2.0, *seen[1:]) if seen[0] == NOTHING_AHEAD else seen
         else:
             self._ahead = (self._ahead[0] - pelvis_dx, *self._ahead[1:])
         # The original moves an obstacle that was passed just now as well.

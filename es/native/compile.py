@@ -25,6 +25,11 @@ def inlined(function: F) -> F:
     return cast(F, _njit(function, forceinline=True, **_INTERNAL))
 
 
+def inlined_rounded(function: F) -> F:
+    """Compile like ``inlined``, but let every operation round, as ``rounded`` does."""
+    return cast(F, _njit(function, forceinline=True, fastmath=False, **_INTERNAL))
+
+
 def compiled(function: F) -> F:
     """Compile a function that only compiled code can call."""
     return cast(F, _njit(function, **_INTERNAL))
@@ -57,9 +62,10 @@ def _njit(function: Callable[..., Any], **options: Any) -> Any:
 
 @cache
 def _package_stamp() -> str:
-    """Digest of every source file of this package."""
+    """Digest of every source file of this package, and of the task's, whose constants are compiled in."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    here = Path(__file__).parent
+    for path in sorted([*here.glob("*.py"), *(here.parent / "envs").glob("*.py")]):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from es.native.compile import entry_point, rounded
 from es.native.exponential import exponential
-from es.native.model import Array, Index
+from es.native.model import Array, Index, Mask
 
 TANH, RELU, ELU, LRELU = range(4)
 """Codes of the hidden layers' activations."""
@@ -25,8 +25,8 @@ class Network(NamedTuple):
     activation: int
     """Of the hidden layers, one of the codes."""
     mirror: Index
-    """Empty, or indices that exchange left and right in the observation: then the network is applied twice, to
-    the observation and to its mirror image."""
+    """Empty, or indices that exchange left and right in the observation: then the network is applied
+    twice, to the observation and to its mirror image."""
     cycles: float
     """How far the clock turns from one action to the next."""
     harmonics: int
@@ -60,43 +60,33 @@ def outputs(
         scratch: shape (2 max(sizes),).
         out: shape (sizes[-1],), or twice that with a mirror: the right leg's outputs, then the left leg's.
     """
-    act(theta, sizes, activation, mirror, cycles, harmonics, action, observation, scratch, out)
+    act(Network(theta, sizes, activation, mirror, cycles, harmonics), action, observation, scratch, out)
 
 
 @entry_point
 def squash(
-    x: Array, bottom: Array, top: Array, bounded: Array, bias: float, gain: float, action: Array
+    x: Array, bottom: Array, top: Array, bounded: Mask, bias: float, gain: float, action: Array
 ) -> None:
     """Write bottom + (top - bottom) sigmoid(gain (x + bias)) where bounded, x elsewhere; all of one shape."""
     to_bounds(x, bottom, top, bounded, bias, gain, action)
 
 
 @rounded
-def act(
-    theta: Array,
-    sizes: Index,
-    activation: int,
-    mirror: Index,
-    cycles: float,
-    harmonics: int,
-    action: int,
-    observation: Array,
-    scratch: Array,
-    out: Array,
-) -> None:
+def act(network: Network, action: int, observation: Array, scratch: Array, out: Array) -> None:
     """See ``outputs``."""
+    sizes, mirror = network.sizes, network.mirror
     size, last = len(observation), sizes[len(sizes) - 1]
-    phase = action * cycles % 1.0
+    phase = action * network.cycles % 1.0
     for side in range(2 if len(mirror) else 1):
         for i in range(size):
             scratch[i] = observation[mirror[i]] if side else observation[i]
-        for k in range(harmonics):
+        for k in range(network.harmonics):
             # The left leg's clock is half a cycle ahead, which turns the sign of odd harmonics.
             sign = -1.0 if side == 1 and k % 2 == 0 else 1.0
             angle = 2.0 * math.pi * (k + 1) * phase
             scratch[size + 2 * k] = sign * math.sin(angle)
             scratch[size + 2 * k + 1] = sign * math.cos(angle)
-        _forward(theta, sizes, activation, scratch)
+        _forward(network.theta, sizes, network.activation, scratch)
         end = (len(sizes) - 1) % 2 * (len(scratch) // 2)
         for i in range(last):
             out[side * last + i] = scratch[end + i]
@@ -152,7 +142,7 @@ def _activate(activation: int, x: float) -> float:
 
 @rounded
 def to_bounds(
-    x: Array, bottom: Array, top: Array, bounded: Array, bias: float, gain: float, action: Array
+    x: Array, bottom: Array, top: Array, bounded: Mask, bias: float, gain: float, action: Array
 ) -> None:
     """See ``squash``."""
     for i in range(len(x)):

@@ -8,6 +8,7 @@ from es.envs.physics import MUSCLES, STEP_SECONDS, Array
 from es.errors import SimulationError, UsageError
 from es.native.model import load_model
 from es.native.parameters import hertz_stiffness, pack, parameters
+from es.native.rollout import Simulation
 from es.native.state import ACTIVATION, FIBER
 from es.native.step import look, step
 from es.native.step_size import FIRST_STEP
@@ -105,6 +106,19 @@ class NativePhysics:
     def state(self) -> Array:
         """A copy of the state, shape (54,), see ``es.native.state``."""
         return self._state.copy()
+
+    def simulation(self) -> Simulation:
+        """What the compiled rollout takes; it advances the state of this object."""
+        return Simulation(
+            self._state,
+            self._max_force,
+            self._obstacles,
+            self._parameters,
+            self._workspaces,
+            self._implicit,
+            FIRST_STEP,
+            self._accuracy,
+        )
 
     def kinematics(self) -> Array:
         """Observation entries 0..35, see ``es.native.observe``; centre of mass without obstacles."""

@@ -5,6 +5,7 @@ from typing import Any
 import gymnasium
 
 from es import config
+from es.envs.gait_observation import NAMES_GAIT
 from es.envs.observations import NAMES_41, NAMES_82, mirror
 from es.envs.physics import MUSCLES, STEP_SECONDS
 from es.errors import ExperimentError
@@ -14,6 +15,8 @@ from es.policies.mlp import MLP
 from es.policies.symmetric import NO_CLOCK, Clock, Symmetric
 
 Policy = MLP | Symmetric
+
+_LEGGED = (NAMES_41, NAMES_82, NAMES_GAIT)  # observations whose left and right are known
 
 
 def make(
@@ -52,14 +55,14 @@ def seen(
     """
     if not isinstance(policy, config.Symmetric):
         return statistics
-    names = {len(names): names for names in (NAMES_41, NAMES_82)}
+    names = {len(names): names for names in _LEGGED}
     return statistics.with_mirror_images(mirror(names[statistics.mean.size]))
 
 
 def _symmetric(policy: config.Symmetric, env: gymnasium.Env[Any, Any], action_repeat: int) -> Symmetric:
     names = getattr(env.unwrapped, "observation_names", None)
     fits = env.observation_space.shape == (len(names or ()),) and env.action_space.shape == (MUSCLES,)
-    if names not in (NAMES_41, NAMES_82) or not fits:
+    if names not in _LEGGED or not fits:
         raise ExperimentError(
             "policy.kind = 'symmetric': expected es/LearningToRun-v0, whose left and right it knows, got "
             f"{env.spec.id if env.spec else env}; use 'linear' or 'mlp'"

@@ -50,7 +50,12 @@ class Symmetric:
     """
 
     def __init__(
-        self, mirror: NDArray[np.intp], hidden: tuple[int, ...], activation: Activation, head: Head, clock: Clock
+        self,
+        mirror: NDArray[np.intp],
+        hidden: tuple[int, ...],
+        activation: Activation,
+        head: Head,
+        clock: Clock,
     ) -> None:
         outputs = head.size // 2
         self._leg = Layers(mirror.size + 2 * clock.harmonics, hidden, activation, outputs)
@@ -81,8 +86,8 @@ class Symmetric:
         ]
         if observations > self.sizes[0] or not known:
             raise ExperimentError(
-                f"warm_start.checkpoint: expected a symmetric policy of at most {self.sizes[0]} observations, "
-                f"got {theta.size} parameters in layers {list(sizes)}"
+                f"warm_start.checkpoint: expected a symmetric policy of at most {self.sizes[0]} "
+                f"observations, got {theta.size} parameters in layers {list(sizes)}"
             )
         learned, harmonics = known[0]
         speed = theta[:learned] if learned else np.zeros(int(self._clock.learned))

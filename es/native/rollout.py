@@ -1,0 +1,275 @@
+"""A whole episode of Learning to Run in one call: physics, observation, policy, reward and its end.
+
+`es.rollout.rollout` with `es.envs.learning_to_run.LearningToRun` is the readable form and gives
+the same floats.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from es.native import observation, ros2, runge_kutta_merson
+from es.native.compile import entry_point, rounded
+from es.native.model import Array, Mask
+from es.native.network import Network, act, choose, to_bounds
+from es.native.observe import kinematics, limit_torque_square_sum
+from es.native.parameters import Packed
+
+OK, PHYSICS_FAILED, NOT_A_NUMBER = range(3)
+"""How an episode ended: as it should; the integrator gave up; the policy's action was no number."""
+
+STEP_SECONDS = 0.01
+_NOTHING_AHEAD = 100.0
+
+
+class Simulation(NamedTuple):
+    """The physics at the start of the episode, as `es.native.step.step` takes it."""
+
+    y: Array
+    max_force: Array
+    obstacles: Array
+    packed_parameters: Packed
+    packed_workspaces: Packed
+    implicit: bool
+    step_size: float
+    accuracy: float
+
+
+class Head(NamedTuple):
+    """What makes actions of the network's outputs."""
+
+    bottom: Array
+    """Shape (18,); this and the following, see `es.native.network.squash`."""
+    top: Array
+    bounded: Mask
+    bias: float
+    gain: float
+    values: Array
+    """Shape (18, bins): choose among these instead; no bins, squash."""
+
+
+class Normalization(NamedTuple):
+    """See `es.obs_norm.Normalizer`; empty arrays for none."""
+
+    mean: Array
+    std: Array
+    clip: float
+
+
+class Course(NamedTuple):
+    """What the runner is told of its course and its strengths."""
+
+    obstacles: Array
+    """Shape (k, 3): x, y, visible radius, m, as `es.envs.course.next_obstacle` searches them."""
+    strength_left: float
+    strength_right: float
+    mass: float
+    """Of the runner, kg."""
+    total_mass: float
+    """With the obstacles, which count in the centre of mass."""
+    moment_x: float
+    """Sum of obstacle mass times position, kg m."""
+    moment_y: float
+
+
+class Rules(NamedTuple):
+    """Observation, reward and end of the episode; see `es.envs.learning_to_run.LearningToRun`."""
+
+    observation: int
+    """A code of `es.native.observation`."""
+    size: int
+    """Of that observation."""
+    original: bool
+    """Whether the reward is the original one; otherwise it has the weights that follow."""
+    velocity: float
+    survive: float
+    lean: float
+    straight_knees: float
+    ligaments: float
+    fall_height: float
+    wall_speed: float
+    wall_grace: float
+    lowest_tilt: float
+    highest_tilt: float
+    max_steps: int
+    action_repeat: int
+    action_noise: float
+
+
+class Outcome(NamedTuple):
+    """What is left of the episode; see `es.rollout.Rollout`."""
+
+    return_: float
+    sign_return: float
+    length: int
+    """Environment steps, the failed one included."""
+    actions: int
+    """Observations acted on."""
+    ending: int
+    """OK, PHYSICS_FAILED or NOT_A_NUMBER."""
+    metres: float
+    score: float
+    fell: bool
+    stopped: bool
+
+
+@entry_point
+def rollout(
+    simulation: Simulation,
+    course: Course,
+    rules: Rules,
+    network: Network,
+    head: Head,
+    normalization: Normalization,
+    noise: Array,
+    seen: Array,
+) -> Outcome:
+    """Run an episode to its end; ``simulation.y`` is left in its last state.
+
+    Args:
+        simulation: the physics, reset.
+        course: what is told of the course.
+        rules: of the task.
+        network: the policy.
+        head: its head.
+        normalization: of observations.
+        noise: standard normal draws for each action, shape (actions, 18); no rows for none.
+        seen: receives the raw observations acted on, shape (actions, size); no rows if nobody asks.
+    """
+    y, p, w = simulation.y, simulation.packed_parameters[0], simulation.packed_workspaces[0]
+    inner = simulation.packed_workspaces[1]
+    basic, previous = np.empty(41), np.empty(41)
+    values, presented = np.empty(rules.size), np.empty(rules.size)
+    memory = np.empty(observation.MEMORY)
+    scratch = np.empty(2 * network.sizes.max())
+    outputs = np.empty(network.sizes[len(network.sizes) - 1] * (2 if len(network.mirror) else 1))
+    action = np.empty(18)
+    total = sign_total = score = 0.0
+    step_size = simulation.step_size
+    steps = actions = 0
+    ending, fell, stopped, done = OK, False, False, False
+
+    observation.forget(rules.observation, memory)
+    kinematics(y, p, w, basic)
+    _complete(course, basic)
+    observation.present(rules.observation, basic, memory, values)
+    while not done:
+        if len(seen):
+            seen[actions] = values
+        _normalize(normalization, values, presented)
+        act(network, actions, presented, scratch, outputs)
+        if head.values.shape[1]:
+            choose(outputs, head.values, action)
+        else:
+            to_bounds(outputs, head.bottom, head.top, head.bounded, head.bias, head.gain, action)
+        if not _to_excitations(action, noise, actions, rules.action_noise):
+            ending = NOT_A_NUMBER
+            break
+        actions += 1
+        for _ in range(rules.action_repeat):
+            steps += 1
+            if simulation.implicit:
+                step_size = ros2.advance(
+                    y,
+                    action,
+                    simulation.max_force,
+                    simulation.obstacles,
+                    p,
+                    w,
+                    inner,
+                    STEP_SECONDS,
+                    step_size,
+                    simulation.accuracy,
+                )
+                reached = step_size > 0.0
+            else:
+                reached = (
+                    runge_kutta_merson.advance(
+                        y,
+                        action,
+                        simulation.max_force,
+                        simulation.obstacles,
+                        p,
+                        w,
+                        STEP_SECONDS,
+                        simulation.step_size,
+                        simulation.accuracy,
+                    )
+                    > 0.0
+                )
+            if not reached:
+                ending, done = PHYSICS_FAILED, True
+                break
+            previous[:] = basic
+            kinematics(y, p, w, basic)
+            _complete(course, basic)
+            observation.present(rules.observation, basic, memory, values)
+            original, reward = _rewards(rules, previous, basic, limit_torque_square_sum(y, p, w))
+            score += original
+            total += reward
+            sign_total += np.sign(reward)
+            fell, stopped = basic[2] < rules.fall_height, _is_stopped(rules, basic, steps)
+            done = fell or stopped or steps >= rules.max_steps
+            if done:
+                break
+    return Outcome(total, sign_total, steps, actions, ending, basic[1], score, fell, stopped)
+
+
+@rounded
+def _complete(course: Course, basic: Array) -> None:
+    """Make 41 values of the 36; see `es.envs.observations.add_obstacle_masses` and ``next_obstacle``."""
+    basic[18] = (course.mass * basic[18] + course.moment_x) / course.total_mass
+    basic[19] = (course.mass * basic[19] + course.moment_y) / course.total_mass
+    basic[20] *= course.mass / course.total_mass
+    basic[21] *= course.mass / course.total_mass
+    basic[36], basic[37] = course.strength_left, course.strength_right
+    basic[38], basic[39], basic[40] = _NOTHING_AHEAD, 0.0, 0.0
+    for i in range(len(course.obstacles)):
+        x, radius = course.obstacles[i, 0], course.obstacles[i, 2]
+        if x + radius >= basic[1]:
+            basic[38], basic[39], basic[40] = x - basic[1], course.obstacles[i, 1], radius
+            break
+
+
+@rounded
+def _normalize(normalization: Normalization, values: Array, out: Array) -> None:
+    if not len(normalization.mean):
+        out[:] = values
+        return
+    limit = normalization.clip
+    for i in range(len(values)):
+        value = (values[i] - normalization.mean[i]) / normalization.std[i]
+        out[i] = min(max(value, -limit), limit)
+
+
+@rounded
+def _to_excitations(action: Array, noise: Array, number: int, spread: float) -> bool:
+    """Add noise and clip to [0, 1]; False if there is a NaN."""
+    for i in range(18):
+        if len(noise):
+            action[i] += spread * noise[number, i]
+        if math.isnan(action[i]):
+            return False
+        action[i] = min(max(action[i], 0.0), 1.0)
+    return True
+
+
+@rounded
+def _rewards(rules: Rules, before: Array, after: Array, limit_torque_squares: float) -> tuple[float, float]:
+    """The original reward and the one in force; see `es.envs.rewards`."""
+    penalty = 1e-7 * math.sqrt(limit_torque_squares)
+    original = (after[1] - before[1]) - penalty
+    if rules.original:
+        return original, original
+    forward = rules.velocity * (STEP_SECONDS * after[4])
+    lean_back = rules.lean * min(0.0, after[22] - after[1])
+    knees = rules.straight_knees * (max(0.0, after[7] - 0.1) + max(0.0, after[10] - 0.1))
+    return original, forward + rules.survive + lean_back - knees - rules.ligaments * penalty
+
+
+@rounded
+def _is_stopped(rules: Rules, basic: Array, steps: int) -> bool:
+    if basic[0] < rules.lowest_tilt or basic[0] > rules.highest_tilt:
+        return True
+    return rules.wall_speed > 0.0 and basic[1] < rules.wall_speed * (steps * STEP_SECONDS - rules.wall_grace)
