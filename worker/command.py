@@ -14,6 +14,7 @@ from es.errors import UsageError
 from es.protocol import WorkerClient
 from worker.agent import Settings, serve, worker_id
 from worker.pool import Limits
+from worker.spot import Metadata, watch
 
 log = logging.getLogger("es.worker")
 
@@ -65,6 +66,11 @@ log = logging.getLogger("es.worker")
     show_default=True,
     help="Seconds after which a task counts as hung.",
 )
+@click.option(
+    "--spot",
+    is_flag=True,
+    help="This is an AWS spot instance: drain when it is about to be interrupted. [default: find out]",
+)
 @click.option("--lifeline", is_flag=True, hidden=True, help="Exit at once when standard input ends.")
 def worker(
     redis_url: str | None,
@@ -75,27 +81,34 @@ def worker(
     max_memory_mb: float,
     max_episodes: int,
     task_timeout: float,
+    spot: bool,
     lifeline: bool,
 ) -> None:
     """Evaluate policies for the master that publishes on the same Redis.
 
     Serves one run after the other; ends when no run has shown up for --wait seconds. SIGTERM or Ctrl-C
-    drains: running tasks are finished or given back, then the exit code is 0.
+    drains: running tasks are finished or given back, then the exit code is 0. So does the notice that a
+    spot instance is going to be interrupted.
     """
     if redis_url is None:
         raise UsageError("--redis: expected the address of the master's Redis server")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     if lifeline:
         threading.Thread(target=_exit_with_stdin, daemon=True).start()
-    stop = threading.Event()
+    stop, signalled = threading.Event(), threading.Event()
 
     def drain_now(signum: int, frame: FrameType | None) -> None:
-        if stop.is_set():
+        if signalled.is_set():
             os._exit(1)
+        signalled.set()
         stop.set()
 
     signal.signal(signal.SIGTERM, drain_now)
     signal.signal(signal.SIGINT, drain_now)
+    if not lifeline:  # a worker of the master's own goes when the master says so
+        threading.Thread(
+            target=watch, args=(stop, Metadata()), kwargs={"certain": spot}, name="spot", daemon=True
+        ).start()
     name = worker_id()
     client = WorkerClient(protocol.connect(redis_url, options.redis_password(redis_url)), redis_url, name)
     settings = Settings(
