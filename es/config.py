@@ -109,6 +109,21 @@ class Symmetric(_Section, frozen=True, kw_only=True, tag_field="kind", tag="symm
     """How outputs become actions."""
 
 
+class Gait(_Section, frozen=True, kw_only=True, tag_field="kind", tag="gait"):
+    """A walking controller of a few dozen numbers, to find a first gait with.
+
+    A linear `symmetric` policy with two harmonics of the same learned clock goes on from it by `warm_start`.
+    """
+
+    clock_hz: Annotated[float, Meta(gt=0, le=50)] = 1.3
+    """Strides per second of simulated time to begin with."""
+    head: Squashed | UniformBins | CustomBins = Squashed()
+    """How outputs become actions."""
+
+
+AnyPolicy = Linear | MLP | Symmetric | Gait
+
+
 class Adam(_Section, frozen=True, kw_only=True, tag_field="kind", tag="adam"):
     """Adam (Kingma and Ba 2015, arXiv 1412.6980)."""
 
@@ -287,7 +302,7 @@ class Experiment(_Section, frozen=True, kw_only=True):
     """Everything random derives from it."""
     environment: Environment
     curriculum: tuple[Stage, ...] = ()
-    policy: Linear | MLP | Symmetric = Linear()
+    policy: AnyPolicy = Linear()
     strategy: OpenAIES = OpenAIES()
     population: Population = Population()
     budget: Budget

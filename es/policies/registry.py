@@ -11,16 +11,17 @@ from es.envs.physics import MUSCLES, STEP_SECONDS
 from es.errors import ExperimentError
 from es.obs_norm import ObservationStatistics
 from es.policies import heads
+from es.policies.gait import Gait
 from es.policies.mlp import MLP
 from es.policies.symmetric import NO_CLOCK, Clock, Symmetric
 
-Policy = MLP | Symmetric
+Policy = MLP | Symmetric | Gait
 
 _LEGGED = (NAMES_41, NAMES_82, NAMES_GAIT)  # observations whose left and right are known
 
 
 def make(
-    policy: config.Linear | config.MLP | config.Symmetric,
+    policy: config.AnyPolicy,
     env: gymnasium.Env[Any, Any],
     *,
     action_repeat: int,
@@ -38,38 +39,46 @@ def make(
     shape = env.observation_space.shape
     if shape is None or len(shape) != 1:
         raise ExperimentError(f"environment.id: expected flat observations, got {env.observation_space}")
-    if isinstance(policy, config.Symmetric):
-        return _symmetric(policy, env, action_repeat)
+    if isinstance(policy, config.Symmetric | config.Gait):
+        return _legged(policy, env, action_repeat)
     head = heads.make(policy.head, env.action_space)
     if isinstance(policy, config.MLP):
         return MLP(shape[0], policy.hidden, policy.activation, head)
     return MLP(shape[0], (), "tanh", head)
 
 
-def seen(
-    policy: config.Linear | config.MLP | config.Symmetric, statistics: ObservationStatistics
-) -> ObservationStatistics:
+def seen(policy: config.AnyPolicy, statistics: ObservationStatistics) -> ObservationStatistics:
     """Statistics of what the policy's network sees: a symmetric one sees mirror images as well.
 
     Normalised by them, an observation and its mirror image remain mirror images.
     """
-    if not isinstance(policy, config.Symmetric):
+    if not isinstance(policy, config.Symmetric | config.Gait):
         return statistics
     names = {len(names): names for names in _LEGGED}
     return statistics.with_mirror_images(mirror(names[statistics.mean.size]))
 
 
-def _symmetric(policy: config.Symmetric, env: gymnasium.Env[Any, Any], action_repeat: int) -> Symmetric:
+def _legged(
+    policy: config.Symmetric | config.Gait, env: gymnasium.Env[Any, Any], action_repeat: int
+) -> Symmetric | Gait:
     names = getattr(env.unwrapped, "observation_names", None)
     fits = env.observation_space.shape == (len(names or ()),) and env.action_space.shape == (MUSCLES,)
+    kind = policy.__struct_config__.tag
     if names not in _LEGGED or not fits:
         raise ExperimentError(
-            "policy.kind = 'symmetric': expected es/LearningToRun-v0, whose left and right it knows, got "
+            f"policy.kind = '{kind}': expected es/LearningToRun-v0, whose left and right it knows, got "
             f"{env.spec.id if env.spec else env}; use 'linear' or 'mlp'"
         )
+    head = heads.make(policy.head, env.action_space)
+    if isinstance(policy, config.Gait):
+        if names != NAMES_GAIT:
+            raise ExperimentError(
+                "policy.kind = 'gait': expected environment.arguments.observation = 'gait', got "
+                f"{len(names)} other values"
+            )
+        return Gait(head, policy.clock_hz * STEP_SECONDS * action_repeat)
     clock = NO_CLOCK
     if policy.clock_hz is not None:
         cycles = policy.clock_hz * STEP_SECONDS * action_repeat
         clock = Clock(cycles, policy.clock_harmonics, policy.clock_learned)
-    head = heads.make(policy.head, env.action_space)
     return Symmetric(mirror(names), policy.hidden, policy.activation, head, clock)

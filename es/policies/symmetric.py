@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from es.config import Activation
 from es.errors import ExperimentError
 from es.native.network import Network
+from es.policies import gait_weights
 from es.policies.heads import Head
 from es.policies.mlp import Layers, bound, count_params, layers
 
@@ -72,11 +73,15 @@ class Symmetric:
     def widen(self, theta: Array, sizes: tuple[int, ...], rng: np.random.Generator) -> Array:
         """Parameters that act like a narrower symmetric policy's, which may have lacked (part of) the clock.
 
+        A `gait` policy is one of those, with its parameters in another form.
+
         Observations that the narrower policy did not know follow those it knew.
 
         Raises:
             ExperimentError: another kind of policy, or one that is wider somewhere.
         """
+        if theta.size == gait_weights.NUM_PARAMS and tuple(sizes) == gait_weights.SIZES:
+            theta = gait_weights.weights(theta)
         observations, *others = sizes
         known = [
             (learned, harmonics)

@@ -1,0 +1,59 @@
+"""The policy whose few dozen parameters `es.policies.gait_weights` turns into weights."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from es.envs.gait_observation import NAMES_GAIT
+from es.envs.observations import mirror
+from es.errors import ExperimentError
+from es.native.network import Network
+from es.policies.gait_weights import HARMONICS, NUM_PARAMS, SIZES, weights
+from es.policies.heads import Head
+from es.policies.mlp import bound
+from es.policies.symmetric import Clock, Symmetric
+
+Array = NDArray[np.float64]
+
+
+class Gait:
+    """The controller as a policy of NUM_PARAMS parameters, the settings' distances from their typical values.
+
+    Args:
+        head: for the actions of both legs, right leg first.
+        cycles_per_action: how far the clock turns between two actions at its typical speed.
+    """
+
+    sizes = SIZES
+    num_params = NUM_PARAMS
+
+    def __init__(self, head: Head, cycles_per_action: float) -> None:
+        clock = Clock(cycles_per_action, HARMONICS, learned=True)
+        self._linear = Symmetric(mirror(NAMES_GAIT), (), "tanh", head, clock)
+        self.head = head
+
+    def initial(self, rng: np.random.Generator) -> Array:
+        """The typical controller, which falls."""
+        return np.zeros(NUM_PARAMS)
+
+    def widen(self, theta: Array, sizes: tuple[int, ...], rng: np.random.Generator) -> Array:
+        """The same parameters.
+
+        Raises:
+            ExperimentError: those of another policy.
+        """
+        if theta.size != NUM_PARAMS or tuple(sizes) != self.sizes:
+            raise ExperimentError(
+                f"warm_start.checkpoint: expected a gait policy of {NUM_PARAMS} parameters, got {theta.size}"
+            )
+        return theta
+
+    def network(self, theta: Array) -> Network:
+        """What the compiled forward pass needs, with these parameters."""
+        return self._linear.network(weights(theta))
+
+    def bind(self, theta: Array) -> Callable[[Array], Any]:
+        """The policy with these parameters: observation to action; bind anew for each episode."""
+        return bound(self.network(theta), self.head)

@@ -1,0 +1,125 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+
+from es import compiled_rollout, config
+from es.envs import registry as envs
+from es.envs.gait_observation import NAMES_GAIT, GaitObservation
+from es.envs.observations import NAMES_41, mirror
+from es.errors import ExperimentError, UsageError
+from es.policies import registry as policies
+from es.policies.gait_weights import NUM_PARAMS, SETTINGS, settings
+
+HEAD = config.Squashed(bias=-2.0, floor=0.05)
+finite = st.floats(-1e3, 1e3)
+
+
+def runner(observation: str = "gait", **arguments: object) -> envs.Env:
+    given = {"backend": "native", "integrator": "ros2", "observation": observation, **arguments}
+    return envs.make(config.Environment(id="es/LearningToRun-v0", arguments=given))
+
+
+def observe(**values: float) -> np.ndarray:
+    observation = np.zeros(41)
+    observation[NAMES_41.index("obstacle_dx")] = 100.0
+    for name, value in values.items():
+        observation[NAMES_41.index(name)] = value
+    return observation
+
+
+def named(values: np.ndarray) -> dict[str, float]:
+    return dict(zip(NAMES_GAIT, values.tolist(), strict=True))
+
+
+@given(st.lists(npst.arrays(np.float64, 41, elements=finite), min_size=1, max_size=4))
+def test_what_is_seen_of_a_mirrored_motion_is_mirrored(motion):
+    observe_motion, observe_image = GaitObservation(), GaitObservation()
+    for observation in motion:
+        expected = observe_motion(observation)[mirror(NAMES_GAIT)]
+        np.testing.assert_array_equal(observe_image(observation[mirror(NAMES_41)]), expected)
+
+
+def test_an_obstacle_is_seen_from_the_pelvis_and_from_each_foot():
+    seen = named(
+        GaitObservation()(
+            observe(
+                pelvis_x=3.0,
+                obstacle_dx=0.4,
+                obstacle_y=0.02,
+                obstacle_radius=0.3,
+                toes_r_x=3.3,
+                toes_l_x=2.0,
+            )
+        )
+    )
+    assert seen["obstacle_1"] == pytest.approx(1.2)  # (0.02 + 0.1) * 10, exactly 0.4 ahead
+    assert seen["obstacle_3"] == 0.0
+    assert seen["foot_obstacle_1_r"] == pytest.approx(1.2)  # 0.1 ahead of the toes
+    assert seen["foot_obstacle_1_l"] == 0.0
+
+
+def test_the_obstacle_passed_last_is_remembered():
+    observation = GaitObservation()
+    observation(observe(pelvis_x=1.0, obstacle_dx=0.1, obstacle_y=0.02, obstacle_radius=0.1))
+    seen = named(observation(observe(pelvis_x=1.3, toes_l_x=1.0)))  # nothing ahead any more
+    assert seen["foot_obstacle_1_l"] == pytest.approx(1.2)
+    observation.reset()
+    assert named(observation(observe(pelvis_x=1.3, toes_l_x=1.0)))["foot_obstacle_1_l"] == 0.0
+
+
+def test_stance_is_a_foot_on_the_ground():
+    seen = named(
+        GaitObservation()(observe(pelvis_vx=2.0, toes_r_y=-0.01, talus_r_y=0.03, toes_l_y=0.1, talus_l_y=0.2))
+    )
+    assert (seen["stance_r"], seen["stance_vx_r"]) == (1.0, 2.0)
+    assert (seen["stance_l"], seen["stance_vx_l"]) == (0.0, 0.0)
+
+
+@given(npst.arrays(np.float64, NUM_PARAMS, elements=st.floats(-3, 3)))
+def test_a_linear_policy_goes_on_from_a_gait(theta):
+    env = runner()
+    gait = policies.make(config.Gait(head=HEAD), env, action_repeat=2)
+    linear = config.Symmetric(hidden=(), clock_hz=1.3, clock_harmonics=2, clock_learned=True, head=HEAD)
+    other = policies.make(linear, env, action_repeat=2)
+    rng = np.random.default_rng(0)
+    first, second = gait.bind(theta), other.bind(other.widen(theta, gait.sizes, rng))
+    for _ in range(3):
+        observation = rng.standard_normal(len(NAMES_GAIT))
+        np.testing.assert_array_equal(first(observation), second(observation))
+
+
+def test_parameters_are_distances_from_typical_settings():
+    typical = settings(np.zeros(NUM_PARAMS))
+    assert typical == {s.name: s.typical for s in SETTINGS}
+    faster = np.zeros(NUM_PARAMS)
+    faster[0] = 1.0
+    assert settings(faster)["clock"] == pytest.approx(np.exp(0.2))
+
+
+def test_a_gait_needs_its_observation_and_its_own_parameters():
+    with pytest.raises(ExperimentError, match=r"observation = 'gait', got 41 other values"):
+        policies.make(config.Gait(), runner("41"), action_repeat=1)
+    gait = policies.make(config.Gait(), runner(), action_repeat=1)
+    with pytest.raises(ExperimentError, match=f"expected a gait policy of {NUM_PARAMS} parameters, got 3"):
+        gait.widen(np.zeros(3), (1, 2), np.random.default_rng(0))
+
+
+def test_limits_of_training_end_episodes_and_lower_obstacles():
+    env = runner(difficulty=1)
+    task = env.unwrapped
+    policy = policies.make(config.Gait(head=HEAD), env, action_repeat=2)
+    free = compiled_rollout.rollout(env, policy, np.zeros(NUM_PARAMS), seed=1)
+    task.configure(wall_speed=5.0, wall_grace=0.2)
+    caught = compiled_rollout.rollout(env, policy, np.zeros(NUM_PARAMS), seed=1)
+    assert caught.length < free.length
+    assert (caught.metrics["stopped"], caught.metrics["fell"]) == (1.0, 0.0)
+    before = env.reset(seed=1)[0]
+    task.configure(obstacle_drop=0.2)
+    after = env.reset(seed=1)[0]
+    assert not np.array_equal(before, after)
+    with pytest.raises(UsageError, match="expected an option of LearningToRun, got 'walls'"):
+        task.configure(walls=1.0)
+    with pytest.raises(UsageError, match="wall_speed must be a finite number, got nan"):
+        task.configure(wall_speed=float("nan"))
