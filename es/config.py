@@ -207,6 +207,8 @@ class EpisodeCap(_Section, frozen=True, kw_only=True):
             raise ValueError(f"expected `maximum` of at least `start` = {self.start}, got {self.maximum}")
 
 
+PHYSICS_ARGUMENTS = frozenset({"backend", "integrator", "accuracy"})
+
 Observations = Annotated[tuple[Annotated[int, Meta(ge=0, le=10**6)], ...], Meta(min_length=1)]
 
 
@@ -347,6 +349,19 @@ def evaluation_environment(experiment: Experiment) -> Environment:
     environment = experiment.environment
     arguments = environment.arguments | experiment.evaluation.arguments
     return msgspec.structs.replace(environment, arguments=arguments)
+
+
+def same_in_training_physics(experiment: Experiment) -> Environment | None:
+    """The environment of evaluations, but with the physics of training; None if those are the same.
+
+    `backend`, `integrator` and `accuracy` choose the physics, as in `es.envs.learning_to_run`.
+    """
+    training, evaluation = experiment.environment, evaluation_environment(experiment)
+    arguments = {name: value for name, value in evaluation.arguments.items() if name not in PHYSICS_ARGUMENTS}
+    arguments |= {name: training.arguments[name] for name in PHYSICS_ARGUMENTS & training.arguments.keys()}
+    if arguments == evaluation.arguments:
+        return None
+    return msgspec.structs.replace(evaluation, arguments=arguments)
 
 
 def shipped() -> dict[str, Path]:

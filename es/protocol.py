@@ -123,7 +123,7 @@ class Episode(Message, frozen=True):
 
 
 class Outcome(Message, frozen=True):
-    """One pair (two episodes, + then -) or one evaluation episode."""
+    """One pair (two episodes, + then -) or one evaluation episode, perhaps in other physics as well."""
 
     index: int
     episodes: tuple[Episode, ...]

@@ -112,8 +112,31 @@ class EvaluationRecord(Struct, frozen=True, kw_only=True):
     metrics: dict[str, float]
     """Means over the episodes of what the environment reports at their end."""
     failed: int
+    training_physics: "PhysicsComparison | None" = None
+    """The same episodes in the physics of training, where those are others."""
     time: str
     """ISO 8601, UTC."""
+
+
+class PhysicsComparison(Struct, frozen=True, kw_only=True):
+    """What the physics of training make of an evaluation's episodes.
+
+    A policy that lives off the errors of a fast integrator does better there than where it is scored. Gaps
+    are training physics minus scoring physics, over the episodes that failed in neither.
+    """
+
+    returns: list[float | None]
+    """Return per episode; null where it failed."""
+    lengths: list[int]
+    metrics: dict[str, float]
+    """Means over the episodes of what the environment reports at their end."""
+    failed: int
+    return_gap: float | None
+    """Mean gap of the returns."""
+    return_gap_largest: float | None
+    """The gap that is largest in size."""
+    metrics_gap: dict[str, float]
+    """Mean gaps of the metrics, e.g. metres."""
 
 
 R = TypeVar("R", GenerationRecord, EvaluationRecord)

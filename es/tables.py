@@ -18,12 +18,13 @@ def generations(console: Console, run: RunDir, last: int | None = None) -> None:
     records = run.generations()
     evaluations = run.evaluations()
     metres = any("metres" in record.metrics for record in records)
+    gap = any(evaluation.training_physics for evaluation in evaluations.values())
     if not records:
         console.print(f"{run.name} ({run.status()}): no generation is complete yet", highlight=False)
         return
     wide = console.width >= WIDE
     rows = [
-        _generation_row(record, evaluations.get(record.generation), metres=metres, wide=wide)
+        _generation_row(record, evaluations.get(record.generation), metres=metres, gap=gap, wide=wide)
         for record in (records if last is None else records[-last:])
     ]
     table = Table(
@@ -40,7 +41,7 @@ def generations(console: Console, run: RunDir, last: int | None = None) -> None:
 
 
 def _generation_row(
-    record: GenerationRecord, evaluation: EvaluationRecord | None, *, metres: bool, wide: bool
+    record: GenerationRecord, evaluation: EvaluationRecord | None, *, metres: bool, gap: bool, wide: bool
 ) -> dict[str, str]:
     row = {
         "gen": str(record.generation),
@@ -48,6 +49,9 @@ def _generation_row(
         "max": number(record.return_max),
         "eval": number(evaluation.return_mean) if evaluation else "",
     }
+    if gap:
+        compared = evaluation and evaluation.training_physics
+        row["gap"] = number(compared.return_gap if compared else None)
     if metres:
         row["metres"] = number(record.metrics.get("metres"))
         row["far"] = number(record.metrics_max.get("metres"))

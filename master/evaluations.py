@@ -19,7 +19,7 @@ class Evaluations:
         self._settings = settings
         self._report = report
         self._recorded = set(run.evaluations())
-        self._episodes: dict[int, dict[int, Episode]] = {}
+        self._episodes: dict[int, dict[int, tuple[Episode, ...]]] = {}
 
     def start(self, generation: int, *, final: bool = False) -> Sequence[int]:
         """The evaluation episodes to run with the policy after ``generation`` updates, if they are due."""
@@ -41,7 +41,7 @@ class Evaluations:
         """Take an episode; the last one of its evaluation completes the record."""
         generation = arrival.generation - 1  # the centre of a generation is the policy after the one before
         episodes = self._episodes[generation]
-        episodes[arrival.outcome.index] = arrival.outcome.episodes[0]
+        episodes[arrival.outcome.index] = arrival.outcome.episodes
         if len(episodes) == self._settings.episodes:
             record = metrics.evaluation_record(generation, [episodes[index] for index in sorted(episodes)])
             self._run.append(record)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from es.protocol import Episode
-from es.run_dir import EvaluationRecord, GenerationRecord, now
+from es.run_dir import EvaluationRecord, GenerationRecord, PhysicsComparison, now
 from es.strategies.openai_es import Update
 from master.collector import Arrival
 
@@ -88,8 +88,15 @@ def generation_record(
     )
 
 
-def evaluation_record(generation: int, episodes: Sequence[Episode]) -> EvaluationRecord:
-    """Summarise the evaluation of the policy after ``generation`` updates; episodes in order of index."""
+def evaluation_record(generation: int, outcomes: Sequence[tuple[Episode, ...]]) -> EvaluationRecord:
+    """Summarise the evaluation of the policy after ``generation`` updates.
+
+    Args:
+        generation: updates so far.
+        outcomes: in order of index: each episode, and perhaps the same one in the physics of training.
+    """
+    episodes = [outcome[0] for outcome in outcomes]
+    compared = [outcome[1] for outcome in outcomes if len(outcome) > 1]
     returns = [episode.return_ for episode in episodes if not episode.failed]
     return EvaluationRecord(
         generation=generation,
@@ -99,7 +106,23 @@ def evaluation_record(generation: int, episodes: Sequence[Episode]) -> Evaluatio
         lengths=[episode.length for episode in episodes],
         metrics=_metrics(episodes, np.mean),
         failed=sum(episode.failed for episode in episodes),
+        training_physics=_comparison(episodes, compared) if len(compared) == len(episodes) else None,
         time=now(),
+    )
+
+
+def _comparison(scored: Sequence[Episode], training: Sequence[Episode]) -> PhysicsComparison:
+    both = [(s, t) for s, t in zip(scored, training, strict=True) if not (s.failed or t.failed)]
+    gaps = [t.return_ - s.return_ for s, t in both]
+    there, here = _metrics([t for _, t in both], np.mean), _metrics([s for s, _ in both], np.mean)
+    return PhysicsComparison(
+        returns=[None if episode.failed else episode.return_ for episode in training],
+        lengths=[episode.length for episode in training],
+        metrics=_metrics(training, np.mean),
+        failed=sum(episode.failed for episode in training),
+        return_gap=_or_none(np.mean, gaps),
+        return_gap_largest=max(gaps, key=abs, default=None),
+        metrics_gap={name: there[name] - here[name] for name in there.keys() & here.keys()},
     )
 
 

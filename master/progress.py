@@ -63,13 +63,23 @@ class TerminalObserver:
         """Print its mean."""
         self._console.print(
             f"  evaluation after {record.generation}: return {_number(record.return_mean)}"
-            f"{_metres(record.metrics)}, {len(record.returns)} episodes",
+            f"{_metres(record.metrics)}, {len(record.returns)} episodes{_gap(record)}",
             highlight=False,
         )
 
 
 def _number(value: float | None) -> str:
     return "none (all failed)" if value is None else f"{value:.2f}"
+
+
+def _gap(record: EvaluationRecord) -> str:
+    compared = record.training_physics
+    if compared is None or compared.return_gap is None:
+        return ""
+    metres = compared.metrics_gap.get("metres")
+    return f"; in training's physics {compared.return_gap:+.2f}" + (
+        "" if metres is None else f" ({metres:+.2f} m)"
+    )
 
 
 def _metres(metrics: dict[str, float]) -> str:

@@ -90,7 +90,7 @@ class Evaluator:
         self._stage, self._stage_env = experiment.environment, self._env
         repeat = experiment.environment.action_repeat
         self._policy = policies.make(experiment.policy, self._env, action_repeat=repeat)
-        self._evaluation_env: envs.Env | None = None
+        self._evaluation_envs: list[envs.Env] = []
         self._generation: protocol.Generation | None = None
 
     def evaluate(self, work: Work) -> Iterator[protocol.Outcome]:
@@ -115,7 +115,7 @@ class Evaluator:
             if work.task.kind == "train":
                 episodes = self._pair(policy, generation, centre, scale, normalizer, index)
             else:
-                episodes = (self._evaluation(policy, centre, normalizer, index),)
+                episodes = self._evaluation(policy, centre, normalizer, index)
             yield protocol.Outcome(index, episodes)
 
     def _pair(
@@ -164,21 +164,27 @@ class Evaluator:
 
     def _evaluation(
         self, policy: Policy, centre: Array, normalizer: Normalizer | None, index: int
-    ) -> protocol.Episode:
-        if self._evaluation_env is None:
-            different = self._experiment.evaluation.arguments
-            self._evaluation_env = (
-                envs.make(config.evaluation_environment(self._experiment)) if different else self._env
+    ) -> tuple[protocol.Episode, ...]:
+        """The episode that is scored and, where training has other physics, the same episode in those."""
+        if not self._evaluation_envs:
+            experiment = self._experiment
+            scored = config.evaluation_environment(experiment)
+            compared = config.same_in_training_physics(experiment)
+            self._evaluation_envs = [self._env if scored == experiment.environment else envs.make(scored)]
+            if compared:
+                self._evaluation_envs.append(envs.make(compared))
+        return tuple(
+            _to_message(
+                _run(
+                    env,
+                    policy,
+                    centre,
+                    seed=self._experiment.evaluation.seed + index,
+                    action_repeat=self._experiment.environment.action_repeat,
+                    normalizer=normalizer,
+                )
             )
-        return _to_message(
-            _run(
-                self._evaluation_env,
-                policy,
-                centre,
-                seed=self._experiment.evaluation.seed + index,
-                action_repeat=self._experiment.environment.action_repeat,
-                normalizer=normalizer,
-            )
+            for env in self._evaluation_envs
         )
 
 

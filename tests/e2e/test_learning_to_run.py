@@ -75,3 +75,11 @@ def test_training_on_the_compiled_twin_is_scored_in_opensim(tmp_path: Path) -> N
     arguments = ("evaluate", "twin", "--episodes", "1", "--seed", "1000000", "--json", "--runs-dir", tmp_path)
     (opensim,) = json.loads(es(*arguments).stdout)
     assert [opensim["return"]] == scores[2].returns
+    for score in scores.values():
+        twin = score.training_physics
+        assert twin is not None
+        assert twin.return_gap == pytest.approx(twin.returns[0] - score.returns[0])
+        assert abs(twin.metrics_gap["metres"]) < 0.05
+    shown = es("show", "twin", "2", "--runs-dir", tmp_path).stdout
+    assert "training_physics" in shown
+    assert "gap" in es("generations", "twin", "--runs-dir", tmp_path).stdout
