@@ -1,5 +1,8 @@
 """The cache of compiled code: it notices changes anywhere in the package, and is not needed."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numba
@@ -27,3 +30,54 @@ def test_change_of_any_source_invalidates_the_cache(tmp_path: Path, monkeypatch:
 def test_works_where_nothing_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native_compile._PackageCacheImpl, "_locator_classes", [])
     assert native_compile.entry_point(double)(21.0) == 42.0
+
+
+SQUASH = """
+import sys
+import numpy as np
+from es.native import network
+sys.stdin.readline()
+network.squash(np.zeros(1), np.zeros(1), np.ones(1), np.ones(1, dtype=np.bool_), 0.0, 1.0, np.empty(1))
+print("compiled" if network.squash.stats.cache_misses else "loaded")
+"""
+
+
+def test_processes_that_start_together_compile_once(tmp_path: Path) -> None:
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", SQUASH],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    for process in processes:
+        assert process.stdin
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    answers = [process.communicate(timeout=120)[0].strip() for process in processes]
+    assert sorted(answers) == ["compiled", "loaded", "loaded", "loaded"]
+
+
+def test_a_process_that_died_while_compiling_holds_nobody_up(tmp_path: Path) -> None:
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    dying = SQUASH.replace(
+        "network.squash(", "network.squash._cache._wait_for_lock(); sys.exit(3); network.squash("
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", dying], input="go\n", env=environment, text=True).returncode
+        == 3
+    )
+    assert list(tmp_path.rglob("*.lock"))
+    done = subprocess.run(
+        [sys.executable, "-c", SQUASH],
+        input="go\n",
+        env=environment,
+        text=True,
+        capture_output=True,
+        timeout=120,
+    )
+    assert done.stdout.strip() == "compiled"

@@ -1,14 +1,19 @@
 """How the functions of this package are compiled: numba, with a cache on disk that knows all its sources."""
 
 import contextlib
+import fcntl
 import hashlib
+import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import IO, Any, TypeVar, cast
 
 import numba
 from numba.core import caching
+
+COMPILE_SECONDS = 600.0
+"""How long a process waits for another one that compiles the same function; then it does so itself."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -44,7 +49,8 @@ def entry_point(function: F) -> F:
     """Compile a function that Python calls, and keep the machine code on disk.
 
     The cache lies beside the sources, or in the user's cache directory where that is read-only
-    (``NUMBA_CACHE_DIR`` moves it). Where no directory can be written, every process compiles for itself.
+    (``NUMBA_CACHE_DIR`` moves it). Processes that start together compile it once. Where no directory can be
+    written, every process compiles for itself.
     """
     dispatcher = _njit(function)
     # numba raises RuntimeError, "no locator available", where no directory can be written.
@@ -94,4 +100,59 @@ class _PackageCacheImpl(caching.CompileResultCacheImpl):
 
 
 class _PackageCache(caching.FunctionCache):
+    """Lets one process compile while others that need the same function wait and then load it."""
+
     _impl_class = _PackageCacheImpl
+    _lock: IO[bytes] | None = None
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        self._unlock()  # a compilation that failed never came to save
+        found = self._load(sig, target_context)
+        if found is None and self._wait_for_lock():
+            found = self._load(sig, target_context)
+            if found is not None:
+                self._unlock()
+        return found
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        save: Any = super().save_overload  # numba's methods carry no types
+        try:
+            save(sig, data)
+        finally:
+            self._unlock()
+
+    def _load(self, sig: Any, target_context: Any) -> Any:
+        load: Any = super().load_overload
+        return load(sig, target_context)
+
+    def _wait_for_lock(self) -> bool:
+        """Lock this function's cache; False where that is not possible or takes longer than any compilation.
+
+        The lock is the system's: it goes when its holder ends, however that happens.
+        """
+        try:
+            self._impl.locator.ensure_cache_path()
+            path = Path(self._cache_path, f"{self._impl.filename_base}.lock")
+            lock = path.open("ab")  # noqa: SIM115  (held until the function is saved)
+        except OSError:
+            return False
+        deadline = time.monotonic() + COMPILE_SECONDS
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    lock.close()
+                    return False
+                time.sleep(0.05)
+            except OSError:  # a file system without locks
+                lock.close()
+                return False
+            else:
+                self._lock = lock
+                return True
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None

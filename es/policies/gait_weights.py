@@ -2,7 +2,7 @@
 
 Each leg's hip, knee and ankle follow targets that are functions of the phase (offset and two harmonics), by
 proportional-derivative rules whose outputs drive flexors and extensors in opposition; in stance the trunk's
-tilt drives the hip, and extensors get a support bias. The idea of central pattern generators with reflexes:
+tilt drives the hip, and extensors get a support bias; an obstacle before the toes shifts the targets. The idea of central pattern generators with reflexes:
 G. Taga (1995), Biol. Cybern. 73, 97-111; H. Geyer, H. Herr (2010), IEEE TNSRE 18, 263-273.
 
 A search in so few dimensions finds a gait where one among all weights does not; later stages of training
@@ -68,6 +68,7 @@ SETTINGS = (
     _Setting("gastroc_in_plantarflexion", 0.7, 0.4),
     _Setting("gastroc_in_knee_flexion", 0.2, 0.4),
     _Setting("tone", 0.0, 0.5),
+    *(_Setting(f"{joint}_over_{i}", 0.0, 0.3) for joint in ("hip", "knee", "ankle") for i in range(3)),
 )
 """Names, typical values and units of the parameters, in order; a parameter of 0 is the typical value."""
 
@@ -104,6 +105,9 @@ def weights(theta: Array) -> Array:
     hip[_input("pelvis_tilt")] += s["tilt"]
     hip[_input("pelvis_vx")] += s["speed_hip"]
     ankle[_input("stance_vx_r")] += s["stance_speed_ankle"]
+    for joint, row in drive.items():
+        for i in range(3):
+            row[_input(f"foot_obstacle_{i}_r")] += s[f"{joint}_gain"] * s[f"{joint}_over_{i}"]
 
     rows = np.zeros((MUSCLES, _INPUTS + 1))
     rows[_ILIOPSOAS] = hip
