@@ -133,7 +133,7 @@ class _PackageCache(caching.FunctionCache):
         try:
             self._impl.locator.ensure_cache_path()
             path = Path(self._cache_path, f"{self._impl.filename_base}.lock")
-            lock = path.open("ab")  # noqa: SIM115  (held until the function is saved)
+            lock = path.open("ab")
         except OSError:
             return False
         deadline = time.monotonic() + COMPILE_SECONDS

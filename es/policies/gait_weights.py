@@ -2,8 +2,9 @@
 
 Each leg's hip, knee and ankle follow targets that are functions of the phase (offset and two harmonics), by
 proportional-derivative rules whose outputs drive flexors and extensors in opposition; in stance the trunk's
-tilt drives the hip, and extensors get a support bias; an obstacle before the toes shifts the targets. The idea of central pattern generators with reflexes:
-G. Taga (1995), Biol. Cybern. 73, 97-111; H. Geyer, H. Herr (2010), IEEE TNSRE 18, 263-273.
+tilt drives the hip, and extensors get a support bias; an obstacle before the toes shifts the targets. The
+idea of pattern generators with reflexes: G. Taga (1995), Biol. Cybern. 73, 97-111; H. Geyer, H. Herr (2010),
+IEEE TNSRE 18, 263-273.
 
 A search in so few dimensions finds a gait where one among all weights does not; later stages of training
 go on from the weights.
