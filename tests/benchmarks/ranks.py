@@ -6,9 +6,9 @@ Runs 100 diverse policies for up to 4 s in OpenSim (Runge-Kutta-Merson 1e-3) and
 rank correlations of their returns and what the returns range over; about ten minutes. With ``--write``, keeps
 OpenSim's returns in ``tests/golden`` for `tests/test_native_ranks.py`.
 
-The policies: walkers, from one that walks 20 m through ever stronger disturbances of its parameters, and random
-linear ones; with obstacles and strengths of 20 courses, literal and intended. Starting alike and falling within
-millimetres of each other is what random policies do, so walkers are most of them.
+The policies: walkers, from one that walks 20 m through ever stronger disturbances of its parameters, and
+random linear ones; with obstacles and strengths of 20 courses, literal and intended. Starting alike and
+falling within millimetres of each other is what random policies do, so walkers are most of them.
 """
 
 import argparse
