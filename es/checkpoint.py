@@ -16,7 +16,7 @@ import numpy as np
 from es import config
 from es.errors import ExperimentError, RunDirectoryError
 from es.obs_norm import ObservationStatistics
-from es.strategies import openai_es
+from es.strategies import registry as strategies
 
 FORMAT = 1
 
@@ -26,7 +26,7 @@ class MasterState(NamedTuple):
 
     generation: int
     """Updates made."""
-    search: openai_es.State
+    search: strategies.State
     """The search distribution and its optimiser."""
     statistics: ObservationStatistics
     """Of the observations sampled so far."""
@@ -82,7 +82,9 @@ def load(path: Path) -> tuple[config.Experiment, MasterState]:
             meta = json.loads(archive["meta"].tobytes())
             if meta["format"] != FORMAT:
                 raise RunDirectoryError(f"{path}: expected checkpoint format {FORMAT}, got {meta['format']}")
-            search = openai_es.State(*(archive[f"search.{name}"] for name in openai_es.State._fields))
+            search = {
+                name.removeprefix("search."): archive[name] for name in archive if name.startswith("search.")
+            }
             statistics = ObservationStatistics(
                 meta["statistics_n"], archive["statistics.mean"], archive["statistics.m2"]
             )
@@ -93,9 +95,13 @@ def load(path: Path) -> tuple[config.Experiment, MasterState]:
         experiment = config.convert(meta["experiment"], str(path))
     except ExperimentError as error:
         raise RunDirectoryError(f"{error} (is the checkpoint from another version?)") from error
+    try:
+        restored = strategies.restored(experiment.strategy, search)
+    except KeyError as error:
+        raise RunDirectoryError(f"{path}: not a readable checkpoint: {error}") from error
     state = MasterState(
         generation=meta["generation"],
-        search=search,
+        search=restored,
         statistics=statistics,
         episode_cap=meta["episode_cap"],
         episodes=meta["episodes"],

@@ -146,6 +146,21 @@ class SGD(_Section, frozen=True, kw_only=True, tag_field="kind", tag="sgd"):
     """m, the decay of the velocity."""
 
 
+class ClipUp(_Section, frozen=True, kw_only=True, tag_field="kind", tag="clipup"):
+    """Momentum over normalised gradients, with a speed limit (Toklu et al. 2020, arXiv 2008.02387)."""
+
+    max_speed: Positive = 0.15
+    """Longest step, in parameter units (section 3.2; the paper's code: 0.15, and 0.015 for MuJoCo)."""
+    learning_rate: Positive | None = None
+    """Length of the step that one gradient adds, whatever its size; None is half of `max_speed`, as in the
+    paper."""
+    momentum: Decay = 0.9
+    """Share of the velocity that is kept (the paper: 0.9)."""
+
+
+AnyOptimizer = Adam | SGD | ClipUp
+
+
 class OpenAIES(_Section, frozen=True, kw_only=True, tag_field="kind", tag="openai_es"):
     """The natural evolution strategy of Salimans et al. 2017 (arXiv 1703.03864)."""
 
@@ -158,15 +173,52 @@ class OpenAIES(_Section, frozen=True, kw_only=True, tag_field="kind", tag="opena
     The paper's released code omits 1/sigma, so its 0.005 is 0.005 / sigma here."""
     action_noise: NonNegative = 0.0
     """Standard deviation of Gaussian noise on continuous actions during training, in action units."""
-    optimizer: Adam | SGD = Adam()
+    optimizer: AnyOptimizer = Adam()
     """Turns the gradient estimate into a step."""
+
+
+class PGPE(_Section, frozen=True, kw_only=True, tag_field="kind", tag="pgpe"):
+    """Policy gradients with parameter-based exploration (Sehnke et al. 2010; arXiv 2008.02387)."""
+
+    sigma: Positive = 0.1
+    """Initial standard deviation of every parameter. Toklu et al. choose the radius, sigma sqrt(parameters),
+    as 15 times ClipUp's `max_speed`."""
+    sigma_learning_rate: NonNegative = 0.1
+    """Step size for sigma; 0 keeps it (Toklu et al.: 0.1)."""
+    sigma_max_change: Decay = 0.2
+    """A generation changes no sigma by more than this share of it (Toklu et al.: 0.2)."""
+    per_parameter_sigma: bool = True
+    """Whether each parameter has a sigma of its own, as in both papers, or all share their mean change."""
+    shaping: Shaping = "centered_ranks"
+    """What stands in for the returns in the gradient (Toklu et al.: ranks; Sehnke et al.: returns, `raw`)."""
+    action_noise: NonNegative = 0.0
+    """Standard deviation of Gaussian noise on continuous actions during training, in action units."""
+    optimizer: AnyOptimizer = ClipUp()
+    """Turns the gradient with respect to the centre into a step; its learning rate is the centre's."""
+
+
+class SNES(_Section, frozen=True, kw_only=True, tag_field="kind", tag="snes"):
+    """Separable natural evolution strategy (Schaul et al. 2011; Wierstra et al. 2014)."""
+
+    sigma: Positive = 0.1
+    """Initial standard deviation of every parameter."""
+    learning_rate: Positive = 1.0
+    """Step size for the centre: 1 moves it to the mean of the samples by their weights (both papers)."""
+    sigma_learning_rate: NonNegative | None = None
+    """Step size for the logarithm of sigma; None is (3 + log dim) / (5 sqrt(dim)), as in the papers."""
+    action_noise: NonNegative = 0.0
+    """Standard deviation of Gaussian noise on continuous actions during training, in action units."""
+
+
+AnyStrategy = OpenAIES | PGPE | SNES
 
 
 class Population(_Section, frozen=True, kw_only=True):
     """How much is evaluated per generation."""
 
     size: Annotated[int, Meta(ge=2, multiple_of=2, le=10**7)] = 40
-    """Perturbed policies per generation, in mirrored pairs, one episode each; even."""
+    """Perturbed policies per generation, one episode each; even. OpenAI-ES, ARS and PGPE mirror each pair's
+    perturbation; the others draw each of its own, and their papers ask for 4 + 3 log(dim) at least."""
     pairs_per_task: Size = 1
     """Mirrored pairs in one message; raise it where episodes take less than about 20 ms."""
 
@@ -305,7 +357,7 @@ class Experiment(_Section, frozen=True, kw_only=True):
     environment: Environment
     curriculum: tuple[Stage, ...] = ()
     policy: AnyPolicy = Linear()
-    strategy: OpenAIES = OpenAIES()
+    strategy: AnyStrategy = OpenAIES()
     population: Population = Population()
     budget: Budget
     episode_cap: EpisodeCap | None = None

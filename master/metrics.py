@@ -9,7 +9,7 @@ import numpy as np
 
 from es.protocol import Episode
 from es.run_dir import EvaluationRecord, GenerationRecord, PhysicsComparison, now
-from es.strategies.openai_es import Update
+from es.strategies.update import Update
 from master.collector import Arrival
 
 Statistic = Callable[[list[float]], Any]

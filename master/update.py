@@ -14,7 +14,8 @@ from es.obs_norm import ObservationStatistics
 from es.policies import registry as policies
 from es.policies.registry import Policy
 from es.protocol import Generation, Outcome, Statistics
-from es.strategies import openai_es
+from es.strategies import registry as strategies
+from es.strategies.update import Update
 
 
 def build_policy(experiment: config.Experiment) -> Policy:
@@ -83,7 +84,7 @@ def initial_state(experiment: config.Experiment, policy: Policy) -> MasterState:
     cap = experiment.episode_cap
     return MasterState(
         generation=0,
-        search=openai_es.init(experiment.strategy, theta),
+        search=strategies.init(experiment.strategy, theta),
         statistics=statistics,
         episode_cap=cap.start if cap else None,
         episodes=0,
@@ -105,7 +106,7 @@ def budget_spent(experiment: config.Experiment, state: MasterState, elapsed: flo
 
 def message(run_id: str, experiment: config.Experiment, state: MasterState) -> Generation:
     """What the workers need to know to run the generation after ``state``."""
-    centre, scale = openai_es.ask(experiment.strategy, state.search)
+    centre, scale = strategies.ask(experiment.strategy, state.search)
     statistics = policies.seen(experiment.policy, state.statistics)
     normalizer = obs_norm.normalizer(experiment.observation_normalization, statistics)
     return Generation(
@@ -121,7 +122,7 @@ def message(run_id: str, experiment: config.Experiment, state: MasterState) -> G
 
 def advance(
     experiment: config.Experiment, state: MasterState, outcomes: Sequence[Outcome]
-) -> tuple[MasterState, openai_es.Update]:
+) -> tuple[MasterState, Update]:
     """The state after a generation.
 
     Args:
@@ -136,7 +137,7 @@ def advance(
     sign_returns = np.array([[nan if e.failed else e.sign_return for e in pair] for pair in pairs])
     number, dim = state.generation + 1, state.search.theta.size
     with np.errstate(over="ignore", invalid="ignore"):  # looked at right below
-        search, update = openai_es.tell(
+        search, update = strategies.tell(
             experiment.strategy,
             state.search,
             returns,

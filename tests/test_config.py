@@ -1,4 +1,5 @@
 import copy
+import math
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,11 @@ def changed(field: str, value: object) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("strategy.sigma", 0.0, "strategy.sigma = 0.0: expected `float` > 0.0"),
-        ("strategy.sigma", float("nan"), "strategy.sigma = nan: expected `float` > 0.0"),
-        ("strategy.sigma", float("inf"), "strategy.sigma = inf: expected `float` <= "),
-        ("strategy.kind", "es", "strategy.kind = 'es': expected one of 'openai_es'"),
-        ("strategy.sgima", 1, "strategy.sgima = 1: unknown field; did you mean `sigma`? allowed: "),
+        ("strategy", {"kind": "openai_es", "sigma": 0.0}, "strategy.sigma = 0.0: expected `float` > 0.0"),
+        ("strategy", {"kind": "openai_es", "sigma": math.nan}, "strategy.sigma = nan: expected `float` > 0"),
+        ("strategy", {"kind": "openai_es", "sigma": math.inf}, "strategy.sigma = inf: expected `float` <= "),
+        ("strategy.kind", "es", "strategy.kind = 'es': expected one of 'openai_es', "),
+        ("strategy", {"kind": "pgpe", "sgima": 1}, "strategy.sgima = 1: unknown field; did you mean `sigma`"),
         ("population.size", 3, "population.size = 3: expected `int` that's a multiple of 2"),
         ("population.size", "3", "population.size = '3': expected `int`, got `str`"),
         ("population.pairs_per_task", 100, "population.pairs_per_task = 100 is more than the 20 pairs"),
