@@ -177,6 +177,22 @@ class OpenAIES(_Section, frozen=True, kw_only=True, tag_field="kind", tag="opena
     """Turns the gradient estimate into a step."""
 
 
+class ARS(_Section, frozen=True, kw_only=True, tag_field="kind", tag="ars"):
+    """Augmented random search (Mania et al. 2018, arXiv 1803.07055).
+
+    V2 with `observation_normalization.enabled`, V1 without; V1-t and V2-t with `top`.
+    """
+
+    step_size: Positive = 0.02
+    """Length of the step, alpha, per unit of normalised gradient (table 9 of the paper: 0.01 to 0.02)."""
+    sigma: Positive = 0.03
+    """Standard deviation of the parameter noise, nu (table 9 of the paper: 0.0075 to 0.03)."""
+    top: Size | None = None
+    """How many of the pairs, those with the best episodes, make the update, b; None takes all."""
+    action_noise: NonNegative = 0.0
+    """Standard deviation of Gaussian noise on continuous actions during training, in action units."""
+
+
 class PGPE(_Section, frozen=True, kw_only=True, tag_field="kind", tag="pgpe"):
     """Policy gradients with parameter-based exploration (Sehnke et al. 2010; arXiv 2008.02387)."""
 
@@ -210,7 +226,27 @@ class SNES(_Section, frozen=True, kw_only=True, tag_field="kind", tag="snes"):
     """Standard deviation of Gaussian noise on continuous actions during training, in action units."""
 
 
-AnyStrategy = OpenAIES | PGPE | SNES
+class SepCMAES(_Section, frozen=True, kw_only=True, tag_field="kind", tag="sep_cma_es"):
+    """CMA-ES with a diagonal covariance matrix (Ros and Hansen 2008); its learning rates are the paper's."""
+
+    sigma: Positive = 0.3
+    """Initial standard deviation of every parameter; the optimum should lie within a few of them."""
+    action_noise: NonNegative = 0.0
+    """Standard deviation of Gaussian noise on continuous actions during training, in action units."""
+
+
+class CMAES(_Section, frozen=True, kw_only=True, tag_field="kind", tag="cma_es"):
+    """CMA-ES with a full covariance matrix, for up to some hundred parameters (Hansen 2016, arXiv 1604.00772)."""
+
+    sigma: Positive = 0.3
+    """Initial standard deviation of every parameter; the optimum should lie within a few of them."""
+    active: bool = True
+    """Whether the worse half, too, shapes the covariance matrix, by negative weights (the tutorial: yes)."""
+    action_noise: NonNegative = 0.0
+    """Standard deviation of Gaussian noise on continuous actions during training, in action units."""
+
+
+AnyStrategy = OpenAIES | ARS | PGPE | SNES | SepCMAES | CMAES
 
 
 class Population(_Section, frozen=True, kw_only=True):
@@ -384,6 +420,11 @@ class Experiment(_Section, frozen=True, kw_only=True):
         if self.population.pairs_per_task > self.population.size // 2:
             raise ValueError(
                 f"population.pairs_per_task = {self.population.pairs_per_task} is more than the "
+                f"{self.population.size // 2} pairs of population.size = {self.population.size}"
+            )
+        if isinstance(self.strategy, ARS) and (self.strategy.top or 0) > self.population.size // 2:
+            raise ValueError(
+                f"strategy.top = {self.strategy.top} is more than the "
                 f"{self.population.size // 2} pairs of population.size = {self.population.size}"
             )
 

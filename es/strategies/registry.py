@@ -3,16 +3,19 @@
 from types import ModuleType
 
 from es import config
-from es.strategies import openai_es, pgpe, snes
+from es.strategies import ars, cma_es, openai_es, pgpe, sep_cma_es, snes
 from es.strategies.update import Array, Noise, Update
 
-State = openai_es.State | pgpe.State | snes.State
+State = openai_es.State | ars.State | pgpe.State | snes.State | sep_cma_es.State | cma_es.State
 """A NamedTuple of arrays, all that a strategy remembers; the first is the centre, ``theta``, shape (dim,)."""
 
 _MODULES: dict[type[config.AnyStrategy], ModuleType] = {
     config.OpenAIES: openai_es,
+    config.ARS: ars,
     config.PGPE: pgpe,
     config.SNES: snes,
+    config.SepCMAES: sep_cma_es,
+    config.CMAES: cma_es,
 }
 
 
@@ -55,7 +58,7 @@ def tell(
 
 def mirrored(settings: config.AnyStrategy) -> bool:
     """Whether the two episodes of a pair use one perturbation with both signs, or one each."""
-    return isinstance(settings, config.OpenAIES | config.PGPE)
+    return isinstance(settings, config.OpenAIES | config.ARS | config.PGPE)
 
 
 def restored(settings: config.AnyStrategy, arrays: dict[str, Array]) -> State:
