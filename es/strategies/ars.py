@@ -1,8 +1,8 @@
 """ARS: H. Mania, A. Guy, B. Recht, "Simple random search provides a competitive approach to reinforcement
 learning", 2018, https://arxiv.org/abs/1803.07055, algorithm 2.
 
-V2 normalises observations and V1 does not (`observation_normalization.enabled`); V1-t and V2-t keep the ``top``
-directions only. The mathematics is in the middle of ``tell``:
+V2 normalises observations and V1 does not (`observation_normalization.enabled`); V1-t and V2-t go by the
+``top`` directions only. The mathematics is in the middle of ``tell``:
 
     r            returns of theta + sigma eps_i and theta - sigma eps_i
     top          directions with the largest max(r+, r-)
@@ -16,8 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from es import config, fitness
-from es.strategies import update
-from es.strategies.update import Array, Noise, Update
+from es.strategies.update import Array, Noise, Update, describe
 
 
 class State(NamedTuple):
@@ -27,23 +26,23 @@ class State(NamedTuple):
     """The centre, shape (dim,)."""
 
 
-def init(settings: config.ARS, theta: Array) -> State:
+def init(strategy: config.ARS, theta: Array) -> State:
     """Start from the centre ``theta``, shape (dim,); the paper's are zeros."""
     return State(theta)
 
 
-def ask(settings: config.ARS, state: State) -> tuple[Array, Array]:
+def ask(strategy: config.ARS, state: State) -> tuple[Array, Array]:
     """The distribution to sample: centre, shape (dim,), and standard deviation, shape (1,)."""
-    return state.theta, np.array([settings.sigma])
+    return state.theta, np.array([strategy.sigma])
 
 
 def tell(
-    settings: config.ARS, state: State, returns: Array, sign_returns: Array, noise: Noise
+    strategy: config.ARS, state: State, returns: Array, sign_returns: Array, noise: Noise
 ) -> tuple[State, Update]:
     """Step along the directions that mattered, by how much they mattered.
 
     Args:
-        settings: of the strategy.
+        strategy: its strategy.
         state: what ``ask`` was called with.
         returns: shape (pairs, 2), returns of theta + sigma eps_i and theta - sigma eps_i; NaN where failed
             counts as the worst of them.
@@ -55,14 +54,10 @@ def tell(
     """
     theta = state.theta
     r = fitness.raw(returns)
-    top = np.argsort(-np.max(r, axis=1), kind="stable")[: settings.top]  # None is all of them
-    r, top = r[np.sort(top)], np.sort(top)
-    slope, sigma_r = r[:, 0] - r[:, 1], np.std(r)
+    top = np.argsort(-np.max(r, axis=1), kind="stable")[: strategy.top]  # None is all of them
+    sigma_r = np.std(r[top])
     g = np.zeros_like(theta)
-    if sigma_r:
-        for pair, weight in zip(
-            top, slope / (len(top) * sigma_r), strict=True
-        ):  # in order: see `openai_es.tell`
-            g += weight * noise(int(pair))
-    new_theta = theta + settings.step_size * g
-    return State(new_theta), update.between(theta, new_theta, g)
+    for pair in top if sigma_r else ():  # in order: see `openai_es.tell`
+        g += (r[pair, 0] - r[pair, 1]) / (len(top) * sigma_r) * noise(int(pair))
+    new_theta = theta + strategy.step_size * g
+    return State(new_theta), describe(g, theta, new_theta)

@@ -1,15 +1,17 @@
-"""CMA-ES: N. Hansen, "The CMA evolution strategy: a tutorial", 2016, https://arxiv.org/abs/1604.00772, figure 6;
-with negative weights, appendix A of which is this in ``tell``:
+"""CMA-ES: N. Hansen, "The CMA evolution strategy: a tutorial", 2016, https://arxiv.org/abs/1604.00772,
+appendix A.
 
-    w        weights of theta + sigma R eps_i by rank, R = C^(1/2)
-    y_i      R eps_i; with the positive weights their sum is y_w
+The mathematics is in the middle of ``tell``:
+
+    w        weights of theta + sigma R eps_i by rank, R = C^(1/2); those of the worse half are negative
+    y_i      R eps_i; y_w their mean by the positive weights
     theta <- theta + sigma y_w
     p_sigma, p_c, sigma    as in `es.strategies.evolution_paths`
     C     <- (1 - c_1 - c_mu sum w) C + c_1 p_c p_c^T + c_mu sum_i w_i y_i y_i^T
 
-where a negative w_i is scaled by dim / |eps_i|^2, so that C stays positive definite. R is the symmetric root:
-R^(-1) y_i is eps_i itself, and nothing has to be inverted. A generation costs time of order dim^3: some
-hundred parameters at most.
+where a negative w_i is scaled by dim / |eps_i|^2, so that C stays positive definite. R is the symmetric
+root: C^(-1/2) y_i is eps_i itself, and nothing has to be inverted. A generation costs time of order dim^3 and
+a message of dim^2 numbers: some hundred parameters at most.
 """  # noqa: D205  (the citation is the summary)
 
 import math
@@ -18,10 +20,10 @@ from typing import NamedTuple
 import numpy as np
 
 from es import config, fitness
-from es.strategies import evolution_paths, update
+from es.strategies import evolution_paths
 from es.strategies.evolution_paths import Rates
-from es.strategies.symmetric_root import product, symmetric_root
-from es.strategies.update import Array, Noise, Update
+from es.strategies.matrices import product, symmetric_root
+from es.strategies.update import Array, Noise, Update, describe
 
 
 class State(NamedTuple):
@@ -43,24 +45,24 @@ class State(NamedTuple):
     """Updates made, shape ()."""
 
 
-def init(settings: config.CMAES, theta: Array) -> State:
+def init(strategy: config.CMAES, theta: Array) -> State:
     """Start from the centre ``theta``, shape (dim,)."""
     zeros, identity = np.zeros(theta.size), np.eye(theta.size)
-    return State(theta, np.array(settings.sigma), identity, identity, zeros, zeros, np.zeros(()))
+    return State(theta, np.array(strategy.sigma), identity, identity, zeros, zeros, np.zeros(()))
 
 
-def ask(settings: config.CMAES, state: State) -> tuple[Array, Array]:
+def ask(strategy: config.CMAES, state: State) -> tuple[Array, Array]:
     """The distribution to sample: centre, shape (dim,), and sigma R, shape (dim, dim)."""
     return state.theta, state.sigma * state.R
 
 
 def tell(
-    settings: config.CMAES, state: State, returns: Array, sign_returns: Array, noise: Noise
+    strategy: config.CMAES, state: State, returns: Array, sign_returns: Array, noise: Noise
 ) -> tuple[State, Update]:
     """Move the centre to the weighted mean of the better half, and adapt step size and covariance.
 
     Args:
-        settings: of the strategy.
+        strategy: its strategy.
         state: what ``ask`` was called with.
         returns: shape (pairs, 2), returns of theta + sigma R eps_i in order of i; NaN where failed.
         sign_returns: unused.
@@ -71,7 +73,7 @@ def tell(
     """
     theta, sigma, C, R, p_sigma, p_c, t = state  # noqa: N806  (the paper's symbols)
     dim = theta.size
-    weights, c_1, c_mu, rates = constants(returns.size, dim, active=settings.active)
+    weights, c_1, c_mu, rates = constants(returns.size, dim, active=strategy.active)
     w = fitness.by_rank(returns.ravel(), weights)
     recombination = fitness.by_rank(returns.ravel(), np.maximum(weights, 0.0))
     z_w, rank_mu = np.zeros(dim), np.zeros((dim, dim))
@@ -89,7 +91,7 @@ def tell(
     new_theta = theta + sigma * y_w
     new_sigma = sigma * paths.sigma_factor
     new_state = State(new_theta, new_sigma, new_c, symmetric_root(new_c), paths.p_sigma, paths.p_c, t + 1)
-    return new_state, update.between(theta, new_theta, sigma * y_w)
+    return new_state, describe(sigma * y_w, theta, new_theta)
 
 
 def constants(population: int, dim: int, *, active: bool) -> tuple[Array, float, float, Rates]:

@@ -1,6 +1,6 @@
 """What CMA-ES and sep-CMA-ES share: the evolution paths and the global step size.
 
-N. Hansen, "The CMA evolution strategy: a tutorial", 2016, https://arxiv.org/abs/1604.00772, equations 43 to 45.
+N. Hansen, "The CMA evolution strategy: a tutorial", 2016, https://arxiv.org/abs/1604.00772, eqs. 43 to 45.
 """
 
 import math
@@ -15,7 +15,7 @@ Array = NDArray[np.float64]
 
 
 class Rates(NamedTuple):
-    """Learning rates of the paths, c_sigma, d_sigma and c_c, and the weights' variance effective mass."""
+    """What the paths go by: the selection mass of the weights, and learning rates."""
 
     mu_eff: float
     c_sigma: float

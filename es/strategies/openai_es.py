@@ -14,8 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from es import config, fitness, optimizers
-from es.strategies import update
-from es.strategies.update import Array, Noise, Update
+from es.strategies.update import Array, Noise, Update, describe
 
 
 class State(NamedTuple):
@@ -68,4 +67,4 @@ def tell(
     g -= strategy.weight_decay * theta
     new_moments, step = optimizers.ascend(strategy.optimizer, optimizers.Moments(*moments), g)
     new_theta = theta + step
-    return State(new_theta, *new_moments), update.between(theta, new_theta, g)
+    return State(new_theta, *new_moments), describe(g, theta, new_theta)

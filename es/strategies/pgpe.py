@@ -17,8 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from es import config, fitness, optimizers
-from es.strategies import update
-from es.strategies.update import Array, Noise, Update
+from es.strategies.update import Array, Noise, Update, describe
 
 
 class State(NamedTuple):
@@ -36,24 +35,24 @@ class State(NamedTuple):
     """Second moment, shape (dim,), with Adam; else (0,)."""
 
 
-def init(settings: config.PGPE, theta: Array) -> State:
+def init(strategy: config.PGPE, theta: Array) -> State:
     """Start from the centre ``theta``, shape (dim,)."""
-    sigma = np.full(theta.size, settings.sigma)
-    return State(theta, sigma, *optimizers.init(settings.optimizer, theta.size))
+    sigma = np.full(theta.size, strategy.sigma)
+    return State(theta, sigma, *optimizers.init(strategy.optimizer, theta.size))
 
 
-def ask(settings: config.PGPE, state: State) -> tuple[Array, Array]:
+def ask(strategy: config.PGPE, state: State) -> tuple[Array, Array]:
     """The distribution to sample: centre and standard deviations, both of shape (dim,)."""
     return state.theta, state.sigma
 
 
 def tell(
-    settings: config.PGPE, state: State, returns: Array, sign_returns: Array, noise: Noise
+    strategy: config.PGPE, state: State, returns: Array, sign_returns: Array, noise: Noise
 ) -> tuple[State, Update]:
     """Move centre and standard deviations along their estimated gradients.
 
     Args:
-        settings: of the strategy.
+        strategy: its strategy.
         state: what ``ask`` was called with.
         returns: shape (pairs, 2), returns of theta + sigma eps_i and theta - sigma eps_i; NaN where failed.
         sign_returns: same shape, each episode's sum of sign(reward); NaN where failed.
@@ -63,7 +62,7 @@ def tell(
         The new state, and norms for the record. Equal returns give gradients of exactly zero.
     """
     theta, sigma, *moments = state
-    F = fitness.shape(settings.shaping, returns, sign_returns)  # noqa: N806  (the papers' symbol)
+    F = fitness.shape(strategy.shaping, returns, sign_returns)  # noqa: N806  (the papers' symbol)
     F = F - F[0, 0]  # noqa: N806  (no gradient sees a constant; equal returns become exactly zero)
     slope, height = (F[:, 0] - F[:, 1]) / 2, (F[:, 0] + F[:, 1]) / 2 - np.mean(F)
     g_theta, g_sigma = np.zeros_like(theta), np.zeros_like(theta)
@@ -74,10 +73,10 @@ def tell(
             g_sigma += height[pair] * (eps**2 - 1)
     g_theta *= sigma / len(F)
     g_sigma *= sigma / len(F)
-    if not settings.per_parameter_sigma:
+    if not strategy.per_parameter_sigma:
         g_sigma = np.full_like(g_sigma, np.mean(g_sigma))
-    new_moments, step = optimizers.ascend(settings.optimizer, optimizers.Moments(*moments), g_theta)
-    change = settings.sigma_max_change * sigma
-    new_sigma = sigma + np.clip(settings.sigma_learning_rate * g_sigma, -change, change)
+    new_moments, step = optimizers.ascend(strategy.optimizer, optimizers.Moments(*moments), g_theta)
+    change = strategy.sigma_max_change * sigma
+    new_sigma = sigma + np.clip(strategy.sigma_learning_rate * g_sigma, -change, change)
     new_theta = theta + step
-    return State(new_theta, new_sigma, *new_moments), update.between(theta, new_theta, g_theta)
+    return State(new_theta, new_sigma, *new_moments), describe(g_theta, theta, new_theta)

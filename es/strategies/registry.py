@@ -1,15 +1,24 @@
-"""From the experiment's ``[strategy]`` to the functions of its file."""
+"""From the experiment's ``[strategy]`` to its functions: the one place where all strategies are known."""
 
-from types import ModuleType
+from typing import Any, Protocol
 
 from es import config
 from es.strategies import ars, cma_es, openai_es, pgpe, sep_cma_es, snes
+from es.strategies.matrices import product
 from es.strategies.update import Array, Noise, Update
 
-State = openai_es.State | ars.State | pgpe.State | snes.State | sep_cma_es.State | cma_es.State
-"""A NamedTuple of arrays, all that a strategy remembers; the first is the centre, ``theta``, shape (dim,)."""
 
-_MODULES: dict[type[config.AnyStrategy], ModuleType] = {
+class State(Protocol):
+    """A search distribution: a named tuple of float64 arrays, all of which go into the checkpoint."""
+
+    @property
+    def theta(self) -> Array:
+        """The centre, shape (dim,)."""
+
+    def _asdict(self) -> dict[str, Any]: ...
+
+
+_MODULES: dict[type[config.AnyStrategy], Any] = {
     config.OpenAIES: openai_es,
     config.ARS: ars,
     config.PGPE: pgpe,
@@ -17,56 +26,61 @@ _MODULES: dict[type[config.AnyStrategy], ModuleType] = {
     config.SepCMAES: sep_cma_es,
     config.CMAES: cma_es,
 }
+_INDEPENDENT = (config.SNES, config.SepCMAES, config.CMAES)
 
 
-def init(settings: config.AnyStrategy, theta: Array) -> State:
+def mirrored(strategy: config.AnyStrategy) -> bool:
+    """Whether the policies of a pair are theta +- scale eps.
+
+    Otherwise each has an eps of its own, number 2 x pair for the first and 2 x pair + 1 for the second.
+    """
+    return not isinstance(strategy, _INDEPENDENT)
+
+
+def init(strategy: config.AnyStrategy, theta: Array) -> State:
     """Start from the centre ``theta``, shape (dim,)."""
-    state: State = _MODULES[type(settings)].init(settings, theta)
+    state: State = _MODULES[type(strategy)].init(strategy, theta)
     return state
 
 
-def ask(settings: config.AnyStrategy, state: State) -> tuple[Array, Array]:
-    """The distribution to sample.
+def ask(strategy: config.AnyStrategy, state: State) -> tuple[Array, Array]:
+    """The distribution to sample: centre, shape (dim,), and scale.
 
-    Returns:
-        The centre, shape (dim,), and its scale: shape (1,) or (dim,), multiplied with eps, or (dim, dim),
-        a matrix to multiply eps with.
+    The scale has shape (1,) or (dim,), standard deviations, or (dim, dim), a matrix A with covariance A A^T.
     """
-    distribution: tuple[Array, Array] = _MODULES[type(settings)].ask(settings, state)
+    distribution: tuple[Array, Array] = _MODULES[type(strategy)].ask(strategy, state)
     return distribution
 
 
 def tell(
-    settings: config.AnyStrategy, state: State, returns: Array, sign_returns: Array, noise: Noise
+    strategy: config.AnyStrategy, state: State, returns: Array, sign_returns: Array, noise: Noise
 ) -> tuple[State, Update]:
-    """The state after a generation.
+    """Learn from a generation.
 
     Args:
-        settings: of the strategy.
+        strategy: its settings.
         state: what ``ask`` was called with.
-        returns: shape (pairs, 2); NaN where failed. If ``mirrored``, row i holds the returns of
-            theta + scale eps_i and theta - scale eps_i, else those of eps_2i and eps_2i+1, both added.
+        returns: shape (pairs, 2), of each pair's two policies; NaN where failed.
         sign_returns: same shape, each episode's sum of sign(reward); NaN where failed.
-        noise: eps of an index, shape (dim,), standard normal.
-
-    Returns:
-        The new state, and norms for the record.
+        noise: eps of a pair if ``mirrored``, else of a policy, shape (dim,), standard normal.
     """
-    told: tuple[State, Update] = _MODULES[type(settings)].tell(settings, state, returns, sign_returns, noise)
-    return told
+    result: tuple[State, Update] = _MODULES[type(strategy)].tell(
+        strategy, state, returns, sign_returns, noise
+    )
+    return result
 
 
-def mirrored(settings: config.AnyStrategy) -> bool:
-    """Whether the two episodes of a pair use one perturbation with both signs, or one each."""
-    return isinstance(settings, config.OpenAIES | config.ARS | config.PGPE)
-
-
-def restored(settings: config.AnyStrategy, arrays: dict[str, Array]) -> State:
-    """The state whose ``_asdict()`` was ``arrays``.
+def restore(strategy: config.AnyStrategy, arrays: dict[str, Array]) -> State:
+    """The state whose ``_asdict()`` this was.
 
     Raises:
         KeyError: an array is missing.
     """
-    kind = _MODULES[type(settings)].State
-    state: State = kind(**{name: arrays[name] for name in kind._fields})
+    state_type = _MODULES[type(strategy)].State
+    state: State = state_type(*(arrays[name] for name in state_type._fields))
     return state
+
+
+def displaced(scale: Array, eps: Array) -> Array:
+    """How far a perturbation leads: scale times eps, shape (dim,); ``scale`` as in ``ask``."""
+    return product(scale, eps) if scale.ndim == 2 else scale * eps

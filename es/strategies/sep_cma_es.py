@@ -1,7 +1,8 @@
-"""sep-CMA-ES: R. Ros, N. Hansen, "A simple modification in CMA-ES achieving linear time and space complexity",
-2008, https://doi.org/10.1007/978-3-540-87700-4_30, algorithm 1.
+"""sep-CMA-ES: R. Ros, N. Hansen, "A simple modification in CMA-ES achieving linear time and space
+complexity", 2008, https://doi.org/10.1007/978-3-540-87700-4_30, algorithm 1.
 
-CMA-ES whose covariance matrix stays diagonal, which lets it learn (dim + 2) / 3 times as fast. By parameter:
+CMA-ES whose covariance matrix stays diagonal, and can therefore learn (dim + 2) / 3 times as fast. The
+mathematics is in the middle of ``tell``, by parameter:
 
     w        weights of theta + sigma D eps_i by rank, D = sqrt(C); their mean <.>_w
     theta <- theta + sigma D <eps>_w
@@ -15,9 +16,9 @@ from typing import NamedTuple
 import numpy as np
 
 from es import config, fitness
-from es.strategies import evolution_paths, update
+from es.strategies import evolution_paths
 from es.strategies.evolution_paths import Rates
-from es.strategies.update import Array, Noise, Update
+from es.strategies.update import Array, Noise, Update, describe
 
 
 class State(NamedTuple):
@@ -37,24 +38,24 @@ class State(NamedTuple):
     """Updates made, shape ()."""
 
 
-def init(settings: config.SepCMAES, theta: Array) -> State:
+def init(strategy: config.SepCMAES, theta: Array) -> State:
     """Start from the centre ``theta``, shape (dim,)."""
     zeros = np.zeros(theta.size)
-    return State(theta, np.array(settings.sigma), np.ones(theta.size), zeros, zeros, np.zeros(()))
+    return State(theta, np.array(strategy.sigma), np.ones(theta.size), zeros, zeros, np.zeros(()))
 
 
-def ask(settings: config.SepCMAES, state: State) -> tuple[Array, Array]:
+def ask(strategy: config.SepCMAES, state: State) -> tuple[Array, Array]:
     """The distribution to sample: centre and standard deviations, both of shape (dim,)."""
     return state.theta, state.sigma * np.sqrt(state.C)
 
 
 def tell(
-    settings: config.SepCMAES, state: State, returns: Array, sign_returns: Array, noise: Noise
+    strategy: config.SepCMAES, state: State, returns: Array, sign_returns: Array, noise: Noise
 ) -> tuple[State, Update]:
     """Move the centre to the weighted mean of the better half, and adapt step size and variances.
 
     Args:
-        settings: of the strategy.
+        strategy: its strategy.
         state: what ``ask`` was called with.
         returns: shape (pairs, 2), returns of theta + sigma D eps_i in order of i; NaN where failed.
         sign_returns: unused.
@@ -78,7 +79,7 @@ def tell(
     new_c = (1 - c_1 - c_mu + lost) * C + c_1 * paths.p_c**2 + c_mu * C * z2_w
     new_theta = theta + sigma * y_w
     new_state = State(new_theta, sigma * paths.sigma_factor, new_c, paths.p_sigma, paths.p_c, t + 1)
-    return new_state, update.between(theta, new_theta, sigma * y_w)
+    return new_state, describe(sigma * y_w, theta, new_theta)
 
 
 def constants(population: int, dim: int) -> tuple[Array, float, float, Rates]:

@@ -18,8 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from es import config, fitness
-from es.strategies import update
-from es.strategies.update import Array, Noise, Update
+from es.strategies.update import Array, Noise, Update, describe
 
 
 class State(NamedTuple):
@@ -31,23 +30,23 @@ class State(NamedTuple):
     """Standard deviation of each parameter, shape (dim,)."""
 
 
-def init(settings: config.SNES, theta: Array) -> State:
+def init(strategy: config.SNES, theta: Array) -> State:
     """Start from the centre ``theta``, shape (dim,)."""
-    return State(theta, np.full(theta.size, settings.sigma))
+    return State(theta, np.full(theta.size, strategy.sigma))
 
 
-def ask(settings: config.SNES, state: State) -> tuple[Array, Array]:
+def ask(strategy: config.SNES, state: State) -> tuple[Array, Array]:
     """The distribution to sample: centre and standard deviations, both of shape (dim,)."""
     return state.theta, state.sigma
 
 
 def tell(
-    settings: config.SNES, state: State, returns: Array, sign_returns: Array, noise: Noise
+    strategy: config.SNES, state: State, returns: Array, sign_returns: Array, noise: Noise
 ) -> tuple[State, Update]:
     """Follow the natural gradient of the expected utility.
 
     Args:
-        settings: of the strategy.
+        strategy: its strategy.
         state: what ``ask`` was called with.
         returns: shape (pairs, 2), returns of theta + sigma eps_i in order of i; NaN where failed.
         sign_returns: unused.
@@ -64,10 +63,10 @@ def tell(
             eps = noise(i).astype(np.float64)
             g_theta += u * eps
             g_sigma += u * (eps**2 - 1)
-    rate = settings.sigma_learning_rate
+    rate = strategy.sigma_learning_rate
     if rate is None:
         rate = (3 + math.log(dim)) / (5 * math.sqrt(dim))
     step = sigma * g_theta
-    new_theta = theta + settings.learning_rate * step
+    new_theta = theta + strategy.learning_rate * step
     new_sigma = sigma * np.exp(rate / 2 * g_sigma)
-    return State(new_theta, new_sigma), update.between(theta, new_theta, step)
+    return State(new_theta, new_sigma), describe(step, theta, new_theta)

@@ -1,4 +1,4 @@
-"""What every strategy reports of an update."""
+"""What all strategies take and what they tell about an update."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -8,22 +8,22 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Noise = Callable[[int], NDArray[np.float32]]
-"""From the index of a perturbation to its eps, standard normal, shape (dim,)."""
+"""The perturbation of a pair, or of one policy where they are independent: number -> eps, shape (dim,)."""
 
 
 class Update(NamedTuple):
     """What a person wants to know about one update."""
 
     gradient_norm: float
-    """Euclidean norm of the estimated gradient, weight decay included."""
+    """Euclidean norm of the gradient estimate, weight decay included."""
     parameter_norm: float
-    """Norm of the new theta."""
+    """Norm of the new centre."""
     update_ratio: float
-    """Norm of the change of theta over the norm of the old theta (0 / 0 counts as 0)."""
+    """Norm of the centre's change over the norm of the old one (0 / 0 counts as 0)."""
 
 
-def between(old: Array, new: Array, gradient: Array) -> Update:
-    """The record of the step from ``old`` to ``new``, all of shape (dim,)."""
+def describe(gradient: Array, old: Array, new: Array) -> Update:
+    """The norms of an update that moved the centre from ``old`` to ``new``, all of shape (dim,)."""
     old_norm, step_norm = float(np.linalg.norm(old)), float(np.linalg.norm(new - old))
     return Update(
         gradient_norm=float(np.linalg.norm(gradient)),

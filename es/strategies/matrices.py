@@ -1,13 +1,18 @@
-"""Square roots and products of matrices with one order of summation.
+"""Products and square roots of matrices with one order of summation.
 
 That of LAPACK and BLAS depends on processor and threads; these give the same bytes everywhere.
 """
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 SWEEPS = 60
 """At most; Jacobi's method needs about ten."""
@@ -32,13 +37,19 @@ def symmetric_root(matrix: Array) -> Array:
     return root
 
 
-@numba.njit  # without fast-math: every operation rounds
+def _compiled(function: F) -> F:
+    """Without fast-math: every operation rounds, as numpy's do."""
+    compiler: Any = numba.njit  # its annotations do not keep the function's type
+    return cast(F, compiler(function))
+
+
+@_compiled
 def _rotate(x: Array, y: Array, cos: float, sin: float) -> None:
     for k in range(len(x)):
         x[k], y[k] = cos * x[k] - sin * y[k], sin * x[k] + cos * y[k]
 
 
-@numba.njit
+@_compiled
 def _eigen(a: Array) -> tuple[Array, Array]:
     """Eigenvalues, shape (n,), and eigenvectors in rows, shape (n, n), of a symmetric matrix; overwrites it.
 
