@@ -15,6 +15,7 @@ COMMANDS = {
     "runs": ("es.commands.inspect:runs", "List the runs."),
     "generations": ("es.commands.inspect:generations", "Show the generations of a run."),
     "show": ("es.commands.inspect:show", "Show everything about one generation."),
+    "plot": ("es.commands.plot:plot", "Draw learning curves."),
     "evaluate": ("es.commands.evaluate:evaluate", "Run unperturbed episodes of a trained policy."),
     "replay": ("es.commands.replay:replay", "Film an episode of a trained policy."),
     "observations": ("es.commands.observations:observations", "Show what a trained policy observes."),
