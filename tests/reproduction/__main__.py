@@ -46,17 +46,8 @@ def main(names: tuple[str, ...], seeds: int, workers: int, runs_dir: Path) -> No
 def _train(task: Task, seed: int, workers: int, runs_dir: Path) -> None:
     run = _run(task, seed, runs_dir)
     if not (run.path / "run.json").exists():
-        _es(
-            "run",
-            task.experiment,
-            "--seed",
-            seed,
-            "--name",
-            run.name,
-            "--workers",
-            workers,
-            runs_dir=runs_dir,
-        )
+        options = ("--seed", seed, "--name", run.name, "--workers", workers)
+        _es("run", task.experiment, *options, runs_dir=runs_dir)
         return
     if run.experiment() != config.load(task.experiment, [f"seed={seed}"]):
         raise click.ClickException(f"{run.path} was made with other settings; remove it to train again")

@@ -36,9 +36,7 @@ TASKS = (
         "Toklu et al. 2020 (arXiv 2008.02387): 10,000 episodes; solved from 200",
     ),
     Task("swimmer", "Swimmer-v5", "ARS V1", 340.0, "Mania et al. 2018; rl-baselines3-zoo: 355 at 2 M steps"),
-    Task(
-        "hopper", "Hopper-v5", "ARS V2-t", 3000.0, "Mania et al. 2018; rl-baselines3-zoo: 3344 at 7 M steps"
-    ),
+    Task("hopper", "Hopper-v5", "ARS V2-t", 3000.0, "Mania et al. 2018; rl-baselines3-zoo: 3344 at 7 M"),
     Task(
         *("half-cheetah", "HalfCheetah-v5", "ARS V2-t", 3400.0),
         "Mania et al. 2018; rl-baselines3-zoo: 4815 at 12 M steps",
