@@ -49,7 +49,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 M = TypeVar("M", bound="Message")
 
-VERSION = 1
+VERSION = 2
 MAX_MESSAGE_BYTES = 256 * 2**20
 MAX_RESULT_BYTES = 32 * 2**20
 MAX_REPORT_BYTES = 2**12
@@ -87,16 +87,25 @@ class Generation(Message, frozen=True):
 
     run_id: str
     generation: int
+    stage: Annotated[int, Meta(ge=0)]
+    """Of the experiment, from 0."""
     centre: bytes
     """theta, shape (num_params,)."""
     scale: bytes
-    """Standard deviation of the perturbations, shape (1,) or (num_params,)."""
+    """Of the perturbations, shape (1,), (num_params,) or (num_params, num_params); see
+    ``es.strategies.registry.ask``."""
+    evaluated: bytes
+    """What evaluations run, shape (num_params,); empty: the centre."""
     observation_mean: bytes
     """Shape (observation_size,), or empty without normalisation."""
     observation_std: bytes
     """Shape (observation_size,), or empty without normalisation."""
+    episodes_per_pair: Annotated[int, Meta(ge=2)]
+    """Two per course."""
     episode_cap: int | None
     """Environment steps after which training episodes are cut."""
+    arguments: dict[str, float]
+    """The training environment's settings that move, for its ``configure``."""
 
 
 class Task(Message, frozen=True):
@@ -130,7 +139,7 @@ class Episode(Message, frozen=True):
 
 
 class Outcome(Message, frozen=True):
-    """One pair (two episodes, + then -) or one evaluation episode, perhaps in other physics as well."""
+    """One pair (per course two episodes, + then -) or an evaluation episode, perhaps in other physics too."""
 
     index: int
     episodes: tuple[Episode, ...]

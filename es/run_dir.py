@@ -44,6 +44,12 @@ class GenerationRecord(Struct, frozen=True, kw_only=True):
 
     generation: int
     """Number of this update, from 1."""
+    stage: str = ""
+    """Name of the stage; empty without stages."""
+    ramps: dict[str, float] = {}
+    """What the ramps set in the training environment."""
+    restarts: int = 0
+    """Of the search, so far in this stage."""
     return_mean: float | None
     """Mean return of the episodes that did not fail."""
     return_std: float | None

@@ -212,13 +212,17 @@ class Collector:
         """The outcomes that were missing; everything is checked before anything is taken."""
         if result.run_id != self._announcement.run_id:
             raise ProtocolError(f"expected run {self._announcement.run_id}, got {result.run_id}")
-        expected = (2,) if result.kind == "train" else (1, 2)
+        generation = self._generations.get(result.generation)
+        if generation is None:  # it is complete: somebody else was sooner
+            self.duplicates += len(result.outcomes)
+            return []
+        expected = (generation.episodes_per_pair,) if result.kind == "train" else (1, 2)
         for outcome in result.outcomes:
             if len(outcome.episodes) not in expected:
                 raise ProtocolError(f"expected {expected[-1]} episodes, got {len(outcome.episodes)}")
             for episode in outcome.episodes:
                 self._check_episode(episode)
-        missing = self._missing.get((result.generation, result.kind), set())
+        missing = self._missing[result.generation, result.kind]
         arrivals: list[Arrival] = []
         for outcome in result.outcomes:
             if outcome.index not in missing:

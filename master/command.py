@@ -23,6 +23,7 @@ from es.run_dir import RunDir
 from master import loop, update
 from master.collector import Collector
 from master.local import LocalWorker
+from master.policies import build_policy
 from master.progress import TerminalObserver
 
 LOCAL_PATIENCE = 120.0  # s
@@ -162,7 +163,7 @@ def _load(
 def _create(
     experiment: config.Experiment, runs_dir: Path, name: str | None
 ) -> tuple[RunDir, config.Experiment, MasterState]:
-    state = update.initial_state(experiment, update.build_policy(experiment))
+    state = update.initial_state(experiment, build_policy(experiment))
     return RunDir.create(runs_dir, experiment, name, version("opensim-es")), experiment, state
 
 
@@ -237,7 +238,7 @@ def _train_with_fleet(
         observer = stack.enter_context(TerminalObserver(console, experiment.budget.generations))
         console.print(
             f"{run.name}: {state.search.theta.size} parameters, "
-            f"{experiment.population.size} episodes per generation",
+            f"{update.episodes_per_generation(experiment, state)} episodes per generation",
             highlight=False,
         )
         if not processes:

@@ -56,13 +56,15 @@ def train(
         while not update.budget_spent(experiment, state, elapsed):
             began = time.monotonic()
             number = state.generation + 1
+            stage = config.at_stage(experiment, state.stage)
+            message = update.message(run_id, experiment, state)
             collector.open(
-                update.message(run_id, experiment, state),
-                pairs=range(experiment.population.size // 2),
+                message,
+                pairs=range(state.population // 2),
                 evaluations=evaluations.start(state.generation),
-                pairs_per_task=experiment.population.pairs_per_task,
+                pairs_per_task=stage.population.pairs_per_task,
             )
-            observer.generation_started(number, experiment.population.size)
+            observer.generation_started(number, update.episodes_per_generation(experiment, state))
             arrivals: list[Arrival] = []
             # An evaluation has time until the end of the next generation, so that it never delays an update.
             while collector.missing(number, "train") or collector.missing(number - 1, "evaluate"):
@@ -71,7 +73,10 @@ def train(
                         arrivals.append(arrival)
                     else:
                         evaluations.add(arrival)
-                observer.episodes_done(2 * len(arrivals), sum(each.processes for each in collector.workers))
+                observer.episodes_done(
+                    message.episodes_per_pair * len(arrivals),
+                    sum(each.processes for each in collector.workers),
+                )
             arrivals.sort(key=lambda arrival: arrival.outcome.index)
             new_state, norms = update.advance(experiment, state, [arrival.outcome for arrival in arrivals])
             seconds = time.monotonic() - began
@@ -80,10 +85,10 @@ def train(
                 number,
                 arrivals,
                 norms,
+                stage=experiment.stage[state.stage].name if experiment.stage else "",
+                before=state,
+                settings=message.arguments,
                 best_before=best,
-                episode_cap=state.episode_cap,
-                episodes_before=state.episodes,
-                steps_before=state.steps,
                 seconds=seconds,
                 elapsed=elapsed,
                 duplicates=collector.duplicates,

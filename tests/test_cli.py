@@ -149,7 +149,7 @@ def test_generations_are_shown_in_three_ways(finished_run: Path) -> None:
     assert [row["evaluation_return_mean"] is None for row in rows] == [False, False]
     assert rows[1]["episodes_total"] == 192
     lines = es("generations", finished_run / "short", "--csv").stdout.splitlines()
-    assert lines[0].startswith("generation,return_mean,")
+    assert lines[0].startswith("generation,stage,")
     assert [line.split(",")[0] for line in lines[1:]] == ["1", "2", "3"]
 
 

@@ -28,7 +28,19 @@ from tests.processes import wait_until
 
 RUN = "run-1"
 ANNOUNCEMENT = Announcement(RUN, "1.0", "abc", b"{}")
-GENERATION = Generation(RUN, 1, b"", b"", b"", b"", None)
+GENERATION = Generation(
+    run_id=RUN,
+    generation=1,
+    stage=0,
+    centre=b"",
+    scale=b"",
+    evaluated=b"",
+    observation_mean=b"",
+    observation_std=b"",
+    episodes_per_pair=2,
+    episode_cap=None,
+    arguments={},
+)
 
 counts = st.integers(0, 10**12)
 numbers = st.floats(allow_nan=False)
@@ -47,7 +59,20 @@ episodes = st.builds(
 )
 messages = st.one_of(
     st.builds(Announcement, st.text(), st.text(), st.text(), st.binary(), st.booleans()),
-    st.builds(Generation, st.text(), counts, *[st.binary()] * 4, st.none() | counts),
+    st.builds(
+        Generation,
+        run_id=st.text(),
+        generation=counts,
+        stage=counts,
+        centre=st.binary(),
+        scale=st.binary(),
+        evaluated=st.binary(),
+        observation_mean=st.binary(),
+        observation_std=st.binary(),
+        episodes_per_pair=st.integers(2, 1000),
+        episode_cap=st.none() | counts,
+        arguments=st.dictionaries(st.text(), numbers, max_size=3),
+    ),
     st.builds(Task, st.text(), counts, kinds, st.lists(counts).map(tuple)),
     st.builds(
         Result,
@@ -77,7 +102,7 @@ def test_noise_on_the_wire_is_a_protocol_error_and_nothing_else(
 
 def test_another_version_is_named() -> None:
     data = protocol.encode(ANNOUNCEMENT)
-    with pytest.raises(ProtocolError, match="protocol version 1"):
+    with pytest.raises(ProtocolError, match=f"protocol version {protocol.VERSION}"):
         protocol.decode(bytes([9]) + data[1:], Announcement)
 
 

@@ -17,7 +17,7 @@ def create(runs_dir: Path, name: str | None = None) -> RunDir:
 
 def generation_record(generation: int) -> GenerationRecord:
     zeros = dict.fromkeys(GenerationRecord.__struct_fields__, 0)
-    empty = {"metrics": {}, "metrics_max": {}, "errors": {}, "time": "now"}
+    empty = {"stage": "", "ramps": {}, "metrics": {}, "metrics_max": {}, "errors": {}, "time": "now"}
     return msgspec.convert(zeros | empty | {"generation": generation}, GenerationRecord)
 
 

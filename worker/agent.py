@@ -311,7 +311,7 @@ class _Shift:
                 guilty += error.guilty
                 deaths += 1
                 if guilty >= GUILTY_ATTEMPTS:
-                    return Answer(_failed_outcomes(task, f"rollout process {error}"))
+                    return Answer(_failed_outcomes(task, generation, f"rollout process {error}"))
                 if deaths >= ATTEMPTS:  # somebody else kills them; the task is not to blame
                     raise CannotStartError(
                         f"{ATTEMPTS} rollout processes in a row were lost: {error}"
@@ -358,10 +358,12 @@ class _Shift:
             raise RedisUnavailableError("told to stop while Redis does not answer")
 
 
-def _failed_outcomes(task: protocol.Task, error: str) -> tuple[protocol.Outcome, ...]:
+def _failed_outcomes(
+    task: protocol.Task, generation: protocol.Generation, error: str
+) -> tuple[protocol.Outcome, ...]:
     nan = float("nan")
     episode = protocol.Episode(nan, nan, 0, True, error, {}, None, 0.0)
-    count = 2 if task.kind == "train" else 1
+    count = generation.episodes_per_pair if task.kind == "train" else 1
     return tuple(protocol.Outcome(index, (episode,) * count) for index in task.indices)
 
 

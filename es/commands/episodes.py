@@ -36,15 +36,16 @@ def load(run: RunDir, generation: str) -> MasterState:
 
 def run_episode(env: Env, experiment: config.Experiment, state: MasterState, seed: int) -> Rollout:
     """One unperturbed episode, without an episode cap."""
-    action_repeat = experiment.environment.action_repeat
-    policy = policies.make(experiment.policy, env, action_repeat=action_repeat)
-    statistics = policies.seen(experiment.policy, state.statistics)
+    stage = config.at_stage(experiment, state.stage)
+    action_repeat = stage.environment.action_repeat
+    policy = policies.make(stage.policy, env, action_repeat=action_repeat)
+    statistics = policies.seen(stage.policy, state.statistics)
     return rollout(
         env,
-        policy.bind(state.search.theta),
+        policy.bind(state.parameters),
         seed=seed,
         action_repeat=action_repeat,
-        normalizer=normalizer(experiment.observation_normalization, statistics),
+        normalizer=normalizer(stage.observation_normalization, statistics),
     )
 
 

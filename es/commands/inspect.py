@@ -104,6 +104,8 @@ def _checkpoint(run: RunDir, generation: int) -> dict[str, object]:
         "parameters": state.search.theta.size,
         "layer_sizes": list(state.layer_sizes),
         "observations_in_statistics": state.statistics.n,
+        "stage": state.stage,
+        "population": state.population,
         "episode_cap": state.episode_cap,
         "episodes": state.episodes,
         "steps": state.steps,

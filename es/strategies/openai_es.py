@@ -9,16 +9,12 @@ The mathematics is the four lines in the middle of ``tell``:
     theta <- theta + optimizer(g)
 """  # noqa: D205  (the citation is the summary)
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from es import config, fitness, optimizers
-
-Array = NDArray[np.float64]
-Noise = Callable[[int], NDArray[np.float32]]
+from es.strategies.update import Array, Noise, Update, describe
 
 
 class State(NamedTuple):
@@ -32,17 +28,6 @@ class State(NamedTuple):
     """First moment of the gradient, shape (dim,)."""
     v: Array
     """Second moment, shape (dim,), or (0,) with SGD."""
-
-
-class Update(NamedTuple):
-    """What a person wants to know about one update."""
-
-    gradient_norm: float
-    """Euclidean norm of g, weight decay included."""
-    parameter_norm: float
-    """Norm of the new theta."""
-    update_ratio: float
-    """Norm of the change of theta over the norm of the old theta (0 / 0 counts as 0)."""
 
 
 def init(strategy: config.OpenAIES, theta: Array) -> State:
@@ -82,10 +67,4 @@ def tell(
     g -= strategy.weight_decay * theta
     new_moments, step = optimizers.ascend(strategy.optimizer, optimizers.Moments(*moments), g)
     new_theta = theta + step
-    old_norm, step_norm = float(np.linalg.norm(theta)), float(np.linalg.norm(step))
-    update = Update(
-        gradient_norm=float(np.linalg.norm(g)),
-        parameter_norm=float(np.linalg.norm(new_theta)),
-        update_ratio=step_norm / old_norm if old_norm else float(step_norm > 0),
-    )
-    return State(new_theta, *new_moments), update
+    return State(new_theta, *new_moments), describe(g, theta, new_theta)
