@@ -58,6 +58,8 @@ FINISHED_TTL = 60  # s
 LEASE = 3.0  # s
 LEASE_REFRESH = 1.0  # s
 WORKER_LOST = 5.0  # s without a report
+WORKER_FORGOTTEN = 600.0  # s without a report
+RATE_SECONDS = 30.0
 GROUP = "workers"
 CURRENT_RUN = "es:current"
 
@@ -164,15 +166,35 @@ class WorkerReport(Message, frozen=True):
     worker: str
     host: str
     processes: int
+    """Rollout processes."""
+    busy: int
+    """How many of them have a task."""
     software: str
     tasks: int
     """Completed since it joined."""
+    episodes: int
+    """In those."""
+    episodes_per_second: float
+    """Over the last RATE_SECONDS."""
     restarts: int
     """Rollout processes that had to be replaced."""
     memory_mb: float
     """Resident memory of its rollout processes."""
     seen: float
     """When this was written, by Redis' clock, s."""
+
+
+class Seen(NamedTuple):
+    """A worker's last report and how old it is."""
+
+    report: WorkerReport
+    age: float
+    """Seconds."""
+
+    @property
+    def lost(self) -> bool:
+        """Whether it has been silent for too long."""
+        return self.age > WORKER_LOST
 
 
 class Lease(NamedTuple):
@@ -301,7 +323,7 @@ _WORKER_WRITES = {
     "es:*:rejected": ("incrby",),
 }
 _WORKER_PLAIN = ("ping", "select", "time", "multi", "exec", "discard")
-_MASTER_ALSO = ("set", "del", "expire", "xgroup|create", "xread", "xlen", "hvals", "info")
+_MASTER_ALSO = ("set", "del", "expire", "xgroup|create", "xread", "xlen", "hgetall", "info")
 
 
 def worker_acl(user: str, password: str, *, selectors: bool = True) -> str:
@@ -498,20 +520,27 @@ class MasterClient(_Client):
         self._redis.delete(self._key(f"generation:{generation}"))
 
     @_translated
-    def workers(self) -> list[WorkerReport]:
-        """The workers that reported within the last WORKER_LOST seconds."""
+    def workers(self) -> list[Seen]:
+        """The workers that reported within the last WORKER_FORGOTTEN seconds and did not sign off."""
         with self._redis.pipeline(transaction=False) as pipe:
             pipe.time()
-            pipe.hvals(self._key("workers"))
+            pipe.hgetall(self._key("workers"))
             (seconds, microseconds), reports = pipe.execute()
         now = seconds + microseconds / 1e6
-        known = []
-        for data in reports:
+        known, old = [], []
+        for name, data in reports.items():
             try:
-                known.append(decode(data, WorkerReport, MAX_REPORT_BYTES))
+                report = decode(data, WorkerReport, MAX_REPORT_BYTES)
             except ProtocolError:
                 continue
-        return [report for report in known if abs(now - report.seen) < WORKER_LOST]
+            age = now - report.seen
+            if 0 <= age <= WORKER_FORGOTTEN:
+                known.append(Seen(report, age))
+            else:
+                old.append(name)
+        if old:
+            self._redis.hdel(self._key("workers"), *old)
+        return known
 
     @_translated
     def rejected(self) -> int:

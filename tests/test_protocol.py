@@ -1,6 +1,6 @@
 import contextlib
-import time
 
+import msgspec
 import numpy as np
 import pytest
 import redis
@@ -41,6 +41,7 @@ GENERATION = Generation(
     episode_cap=None,
     arguments={},
 )
+REPORT = WorkerReport("a", "host", 4, 3, "1.0", 7, 14, 2.5, 1, 300.0, 0.0)
 
 counts = st.integers(0, 10**12)
 numbers = st.floats(allow_nan=False)
@@ -256,7 +257,7 @@ def test_every_key_expires(connection: redis.Redis, master: MasterClient) -> Non
     lease = client.fetch(RUN, 0.1)
     assert lease is not None
     client.complete(lease, result(0))
-    client.report(RUN, WorkerReport("a", "h", 1, "1.0", 0, 0, 1.0, 0.0))
+    client.report(RUN, REPORT)
     assert master.keep_alive([1])
     keys = connection.keys("*")
     assert len(keys) == 7
@@ -268,13 +269,24 @@ def test_every_key_expires(connection: redis.Redis, master: MasterClient) -> Non
 
 def test_workers_are_listed_while_they_report(connection: redis.Redis, master: MasterClient) -> None:
     client = worker(connection, "a")
-    report = WorkerReport("a", "host", 4, "1.0", 7, 1, 300.0, 0.0)
-    client.report(RUN, report)
+    client.report(RUN, REPORT)
     (seen,) = master.workers()
-    assert (seen.host, seen.processes, seen.tasks) == ("host", 4, 7)
-    assert abs(seen.seen - time.time()) < 60
+    assert msgspec.structs.replace(seen.report, seen=0.0) == REPORT
+    assert 0 <= seen.age < protocol.WORKER_LOST
+    assert not seen.lost
     client.leave(RUN)
     assert master.workers() == []
+
+
+def test_silent_workers_are_lost_and_then_forgotten(
+    connection: redis.Redis, master: MasterClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker(connection, "a").report(RUN, REPORT)
+    monkeypatch.setattr(protocol, "WORKER_LOST", -1.0)
+    assert [seen.lost for seen in master.workers()] == [True]
+    monkeypatch.setattr(protocol, "WORKER_FORGOTTEN", -1.0)
+    assert master.workers() == []
+    assert connection.hkeys(f"es:{RUN}:workers") == [b""]
 
 
 def test_a_restarted_redis_is_noticed(connection: redis.Redis, master: MasterClient) -> None:

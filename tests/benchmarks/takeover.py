@@ -10,6 +10,7 @@ from es import config, noise, protocol
 from es.protocol import GROUP, Announcement, MasterClient, Task
 from es.redis_server import RedisServer
 from master import update
+from master.policies import build_policy
 from tests.processes import kill_tree, start, wait_until
 from worker.agent import software_version
 
@@ -24,7 +25,7 @@ ROUNDS = 5
 def main() -> None:
     """Kill the worker that has the only task, again and again, while another one idles."""
     experiment = config.convert(EXPERIMENT, "naps")
-    state = update.initial_state(experiment, update.build_policy(experiment))
+    state = update.initial_state(experiment, build_policy(experiment))
     with RedisServer() as server, tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log.txt"
         connection = protocol.connect(server.url)

@@ -122,6 +122,11 @@ def test_three_workers_give_the_same_bytes_as_one(fleet: Fleet, expected: Path) 
     workers = [fleet.worker(1), fleet.worker(2)]
     assert fleet.join(master) == 0, fleet.log.read_text()
     assert_same_run(fleet.runs_dir / "three", expected)
+    progress, seen = fleet.run_dir("three").progress(), fleet.run_dir("three").fleet()
+    assert progress is not None
+    assert 1 <= progress.generation <= GENERATIONS
+    assert seen is not None
+    assert {worker.processes for worker in seen.workers} <= {1, 2}
     for worker in workers:
         worker.terminate()
         assert fleet.join(worker) == 0
