@@ -19,6 +19,7 @@ COMMANDS = {
     "show": ("es.commands.inspect:show", "Show everything about one generation."),
     "plot": ("es.commands.plot:plot", "Draw learning curves."),
     "evaluate": ("es.commands.evaluate:evaluate", "Run unperturbed episodes of a trained policy."),
+    "export": ("es.commands.export:export", "Copy a policy, its experiment and its curve."),
     "replay": ("es.commands.replay:replay", "Film an episode of a trained policy."),
     "redis-config": (
         "es.commands.redis_config:redis_config_command",

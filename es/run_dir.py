@@ -365,6 +365,34 @@ class RunDir:
                 reason = str(error)
         raise RunDirectoryError(f"{self.path}: nothing to resume from: {reason}")
 
+    def export(self, destination: Path, generation: int, records: int) -> Self:
+        """Copy what is worth handing on: one checkpoint, and a curve of at most so many generation records.
+
+        Raises:
+            UsageError: the destination exists.
+            RunNotFoundError: there is no such checkpoint.
+        """
+        state = self.load_checkpoint(generation)
+        with _writing(destination):
+            try:
+                destination.mkdir(parents=True)
+            except FileExistsError:
+                raise UsageError(f"{destination} exists already; choose another place") from None
+            copy = type(self)(destination)
+            copy._checkpoints.mkdir()
+        experiment = self.experiment()
+        copy.write_experiment(experiment)
+        copy.save_checkpoint(experiment, state)
+        history = [record for record in self.generations() if record.generation <= generation]
+        step = max(1, -(-len(history) // records))
+        for record in history[::-1][::step][::-1]:  # the last one is among them
+            copy.append(record)
+        for evaluation in self.evaluations().values():
+            if evaluation.generation <= generation:
+                copy.append(evaluation)
+        copy.write_info(msgspec.structs.replace(self.info(), finished=True))
+        return copy
+
     def status(self) -> str:
         """``running``, ``finished`` or ``stopped``."""
         if self._locked():
