@@ -43,8 +43,11 @@ def generations_table(
     """A line per generation, the ``last`` ones only if given; more columns if ``wide``."""
     metres = any("metres" in record.metrics for record in records)
     gap = any(evaluation.training_physics for evaluation in evaluations.values())
+    stages = any(record.stage for record in records)
     rows = [
-        _generation_row(record, evaluations.get(record.generation), metres=metres, gap=gap, wide=wide)
+        _generation_row(
+            record, evaluations.get(record.generation), metres=metres, gap=gap, stages=stages, wide=wide
+        )
         for record in (records if last is None else records[-last:])
     ]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -56,10 +59,17 @@ def generations_table(
 
 
 def _generation_row(
-    record: GenerationRecord, evaluation: EvaluationRecord | None, *, metres: bool, gap: bool, wide: bool
+    record: GenerationRecord,
+    evaluation: EvaluationRecord | None,
+    *,
+    metres: bool,
+    gap: bool,
+    stages: bool,
+    wide: bool,
 ) -> dict[str, str]:
     row = {
         "gen": str(record.generation),
+        **({"stage": record.stage} if stages else {}),
         "return": number(record.return_mean),
         "max": number(record.return_max),
         "eval": number(evaluation.return_mean) if evaluation else "",
@@ -78,7 +88,8 @@ def _generation_row(
         row["workers"] = str(record.workers)
         row["update"] = f"{record.update_ratio:.2g}"
     row["steps/s"] = f"{record.steps_per_second:.0f}"
-    row["sim"] = f"{record.simulator_share:.0%}"
+    if wide or not stages:  # both do not fit into 80 columns
+        row["sim"] = f"{record.simulator_share:.0%}"
     row["time"] = duration(record.elapsed)
     return row
 

@@ -58,7 +58,8 @@ class TerminalObserver:
             self._bar.remove_task(self._task)
             self._task = None
         self._console.print(
-            f"generation {record.generation}{self._of}: return {_number(record.return_mean)}, "
+            f"generation {record.generation}{self._of}{_stage(record)}: "
+            f"return {_number(record.return_mean)}, "
             f"max {_number(record.return_max)}{_metres(record.metrics_max)}, "
             f"{record.steps_per_second:.0f} steps/s, {record.seconds:.1f} s",
             highlight=False,
@@ -75,6 +76,13 @@ class TerminalObserver:
 
 def _number(value: float | None) -> str:
     return "none (all failed)" if value is None else f"{value:.2f}"
+
+
+def _stage(record: GenerationRecord) -> str:
+    """Stage and ramps, where there are some."""
+    ramps = [f"{name} {value:.4g}" for name, value in record.ramps.items()]
+    parts = [*([record.stage] if record.stage else []), *ramps]
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def _gap(record: EvaluationRecord) -> str:
