@@ -51,7 +51,7 @@ def test_an_unknown_experiment(runs_dir: Path) -> None:
 
 def test_an_experiment_that_is_wrong(tmp_path: Path, runs_dir: Path) -> None:
     path = tmp_path / "mine.toml"
-    path.write_text("[strategy]\nsigma = 0\n")
+    path.write_text('[strategy]\nkind = "pgpe"\nsigma = 0\n')
     assert_one_line(es("run", path, "--runs-dir", runs_dir), 2, "mine.toml: ", "strategy.sigma = 0: expected")
     path.write_text("= 3")
     assert_one_line(es("run", path, "--runs-dir", runs_dir), 2, "mine.toml: not valid TOML")
