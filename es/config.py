@@ -243,7 +243,14 @@ class CMAES(_Strategy, frozen=True, kw_only=True, tag_field="kind", tag="cma_es"
     """Whether the worse half, too, shapes the covariance matrix, by negative weights (the tutorial: yes)."""
 
 
-AnyStrategy = OpenAIES | ARS | PGPE | SNES | SepCMAES | CMAES
+class RandomSearch(_Strategy, frozen=True, kw_only=True, tag_field="kind", tag="random_search"):
+    """The best of the samples becomes the centre (Bergstra and Bengio 2012): a first stage for others."""
+
+    sigma: Positive = 1.0
+    """Standard deviation of the samples."""
+
+
+AnyStrategy = OpenAIES | ARS | PGPE | SNES | SepCMAES | CMAES | RandomSearch
 
 
 class Population(_Section, frozen=True, kw_only=True):
@@ -659,4 +666,6 @@ def _apply(raw: dict[str, Any], override: str) -> None:
 def _without_none(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_none(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list | tuple):
+        return [_without_none(item) for item in value]
     return value

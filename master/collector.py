@@ -18,8 +18,8 @@ from es.protocol import (
     MasterClient,
     Outcome,
     Result,
+    Seen,
     Task,
-    WorkerReport,
 )
 
 POLL = 0.5  # s
@@ -68,7 +68,8 @@ class Collector:
             RedisUnavailableError: Redis did not answer for ``patience`` seconds.
         """
         self.duplicates = 0
-        self.workers: list[WorkerReport] = []
+        self.fleet: list[Seen] = []
+        """Workers that reported lately, those that fell silent included."""
         self._client = client
         self._announcement = announcement
         self._observation_size = observation_size
@@ -173,9 +174,9 @@ class Collector:
         if not self._client.keep_alive(list(self._generations)):
             raise RedisUnavailableError("Redis lost the run's keys; was it restarted?")
         self._unanswered = self.busy and self._client.open_tasks() == 0
-        self.workers = self._client.workers()
+        self.fleet = self._client.workers()
         self._rejected_by_workers = self._client.rejected()
-        if self.workers:
+        if any(not seen.lost for seen in self.fleet):
             self._seen_at = time.monotonic()
         elif time.monotonic() - self._seen_at > self._patience:
             raise WorkersLostError(

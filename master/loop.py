@@ -2,11 +2,13 @@
 
 import logging
 import time
+from collections.abc import Sequence
 from typing import Protocol
 
 from es import config
 from es.checkpoint import MasterState
 from es.errors import RunDirectoryError
+from es.protocol import Seen
 from es.run_dir import EvaluationRecord, GenerationRecord, RunDir
 from master import metrics, update
 from master.collector import Arrival, Collector
@@ -21,8 +23,8 @@ class Observer(Protocol):
     def generation_started(self, generation: int, episodes: int) -> None:
         """Tasks are published."""
 
-    def episodes_done(self, done: int, workers: int) -> None:
-        """So many of the generation's episodes are in; so many rollout processes are at work."""
+    def episodes_arrived(self, arrivals: Sequence[Arrival], fleet: Sequence[Seen]) -> None:
+        """These training outcomes of the generation are in so far; this is the fleet."""
 
     def generation_finished(self, record: GenerationRecord) -> None:
         """The update is made and recorded."""
@@ -73,10 +75,7 @@ def train(
                         arrivals.append(arrival)
                     else:
                         evaluations.add(arrival)
-                observer.episodes_done(
-                    message.episodes_per_pair * len(arrivals),
-                    sum(each.processes for each in collector.workers),
-                )
+                observer.episodes_arrived(arrivals, collector.fleet)
             arrivals.sort(key=lambda arrival: arrival.outcome.index)
             new_state, norms = update.advance(experiment, state, [arrival.outcome for arrival in arrivals])
             seconds = time.monotonic() - began

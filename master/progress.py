@@ -1,12 +1,15 @@
 """What a person sees while training: a bar per generation on a terminal, a line per generation elsewhere."""
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from es.protocol import Seen
 from es.run_dir import EvaluationRecord, GenerationRecord
+from master.collector import Arrival
 
 
 class TerminalObserver:
@@ -41,9 +44,11 @@ class TerminalObserver:
         """Begin a bar."""
         self._task = self._bar.add_task(f"generation {generation}{self._of}", total=episodes, note="")
 
-    def episodes_done(self, done: int, workers: int) -> None:
+    def episodes_arrived(self, arrivals: Sequence[Arrival], fleet: Sequence[Seen]) -> None:
         """Advance it."""
         if self._task is not None:
+            done = sum(len(arrival.outcome.episodes) for arrival in arrivals)
+            workers = sum(seen.report.processes for seen in fleet if not seen.lost)
             note = f"{workers} workers" if workers else "waiting for workers"
             self._bar.update(self._task, completed=done, note=note)
 

@@ -143,8 +143,16 @@ def test_a_stage_changes_what_it_names_and_nothing_carries_over() -> None:
 
 
 def test_arrays_of_tables_are_written_and_read_back(tmp_path: Path) -> None:
-    features = [{"kind": "manual", "observations": [1, 2], "mean": 0.9}]
-    experiment = config.convert(changed("observation_normalization.features", features), "x")
+    raw = changed(
+        "observation_normalization.features", [{"kind": "manual", "observations": [1, 2], "mean": 0.9}]
+    )
+    far = {"metric": "metres", "at_least": 1}
+    raw["ramp"] = [{"argument": "wall_speed", "start": 0, "step": 1, "limit": 2, "when": far}]
+    raw["stage"] = [
+        {"name": "one", "until": {"when": far}},
+        {"name": "two", "changes": {"ramp": raw["ramp"]}},
+    ]
+    experiment = config.convert(raw, "x")
     path = tmp_path / "experiment.toml"
     path.write_text(config.to_toml(experiment))
     assert config.load(path) == experiment

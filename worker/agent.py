@@ -9,6 +9,7 @@ import os
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from importlib.metadata import version
 from typing import TypeVar
@@ -148,6 +149,8 @@ class _Shift:
         self._processes: dict[int, RolloutProcess] = {}
         self._generation: protocol.Generation | None = None
         self._completed = 0
+        self._episodes = 0
+        self._rate = Rate(protocol.RATE_SECONDS)
         self._restarts = 0
         self._error: Exception | None = None
 
@@ -196,8 +199,11 @@ class _Shift:
                     worker=self._worker,
                     host=socket.gethostname(),
                     processes=self._settings.processes,
+                    busy=len(leases),
                     software=software_version(),
                     tasks=self._completed,
+                    episodes=self._episodes,
+                    episodes_per_second=self._rate.of(self._episodes, time.monotonic()),
                     restarts=self._restarts,
                     memory_mb=memory,
                     seen=0.0,
@@ -285,6 +291,7 @@ class _Shift:
         self._patiently(lambda: self._client.complete(lease, result))
         with self._lock:
             self._completed += 1
+            self._episodes += sum(len(outcome.episodes) for outcome in answer.outcomes)
 
     def _generation_of(self, lease: Lease) -> protocol.Generation | None:
         """The task's generation, fetched once for all processes of this host."""
@@ -356,6 +363,23 @@ class _Shift:
     def _pause(self, seconds: float) -> None:
         if self._stop.wait(seconds):
             raise RedisUnavailableError("told to stop while Redis does not answer")
+
+
+class Rate:
+    """How fast a count grew over the last ``seconds``."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._past: deque[tuple[float, int]] = deque()
+
+    def of(self, count: int, now: float) -> float:
+        """Per second, at the time ``now``; 0 the first time."""
+        while len(self._past) > 1 and self._past[1][0] <= now - self._seconds:
+            self._past.popleft()
+        self._past.append((now, count))
+        then, before = self._past[0]
+        elapsed = now - then
+        return (count - before) / elapsed if elapsed > 0 else 0.0
 
 
 def _failed_outcomes(

@@ -31,7 +31,7 @@ def load(run: RunDir, generation: str) -> MasterState:
         RunNotFoundError: there is no such checkpoint.
         UsageError: neither latest nor best nor a number.
     """
-    return run.load_checkpoint(_choose(run, generation))
+    return run.load_checkpoint(choose(run, generation))
 
 
 def run_episode(env: Env, experiment: config.Experiment, state: MasterState, seed: int) -> Rollout:
@@ -49,7 +49,13 @@ def run_episode(env: Env, experiment: config.Experiment, state: MasterState, see
     )
 
 
-def _choose(run: RunDir, generation: str) -> int:
+def choose(run: RunDir, generation: str) -> int:
+    """The number of updates that ``--generation`` stands for.
+
+    Raises:
+        RunNotFoundError: no evaluated generation has a checkpoint.
+        UsageError: neither latest nor best nor a number.
+    """
     there = run.checkpoints()
     if generation == "latest":
         return there[-1] if there else 0

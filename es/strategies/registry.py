@@ -3,7 +3,7 @@
 from typing import Any, Protocol
 
 from es import config
-from es.strategies import ars, cma_es, openai_es, pgpe, sep_cma_es, snes
+from es.strategies import ars, cma_es, openai_es, pgpe, random_search, sep_cma_es, snes
 from es.strategies.matrices import product
 from es.strategies.update import Array, Noise, Update
 
@@ -25,8 +25,9 @@ _MODULES: dict[type[config.AnyStrategy], Any] = {
     config.SNES: snes,
     config.SepCMAES: sep_cma_es,
     config.CMAES: cma_es,
+    config.RandomSearch: random_search,
 }
-_INDEPENDENT = (config.SNES, config.SepCMAES, config.CMAES)
+_INDEPENDENT = (config.SNES, config.SepCMAES, config.CMAES, config.RandomSearch)
 
 
 def mirrored(strategy: config.AnyStrategy) -> bool:
