@@ -40,7 +40,10 @@ def symmetric_root(matrix: Array) -> Array:
 def _compiled(function: F) -> F:
     """Without fast-math: every operation rounds, as numpy's do."""
     compiler: Any = numba.njit  # its annotations do not keep the function's type
-    return cast(F, compiler(function))
+    try:
+        return cast(F, compiler(cache=True)(function))
+    except RuntimeError:  # numba finds no directory that it can write
+        return cast(F, compiler(function))
 
 
 @_compiled
