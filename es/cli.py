@@ -17,6 +17,7 @@ COMMANDS = {
     "watch": ("es.commands.watch:watch", "Watch a run live."),
     "workers": ("es.commands.inspect:workers", "Show the workers of a run."),
     "show": ("es.commands.inspect:show", "Show everything about one generation."),
+    "plot": ("es.commands.plot:plot", "Draw learning curves."),
     "evaluate": ("es.commands.evaluate:evaluate", "Run unperturbed episodes of a trained policy."),
     "replay": ("es.commands.replay:replay", "Film an episode of a trained policy."),
     "redis-config": (

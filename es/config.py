@@ -145,6 +145,21 @@ class SGD(_Section, frozen=True, kw_only=True, tag_field="kind", tag="sgd"):
     """m, the decay of the velocity."""
 
 
+class ClipUp(_Section, frozen=True, kw_only=True, tag_field="kind", tag="clipup"):
+    """Momentum over normalised gradients, with a speed limit (Toklu et al. 2020, arXiv 2008.02387)."""
+
+    max_speed: Positive = 0.15
+    """Longest step, in parameter units (section 3.2; the paper's code: 0.15, and 0.015 for MuJoCo)."""
+    learning_rate: Positive | None = None
+    """Length of the step that one gradient adds, whatever its size; None is half of `max_speed`, as in the
+    paper."""
+    momentum: Decay = 0.9
+    """Share of the velocity that is kept (the paper: 0.9)."""
+
+
+AnyOptimizer = Adam | SGD | ClipUp
+
+
 class _Strategy(_Section, frozen=True, kw_only=True):
     """What every strategy offers, whatever it does with the returns."""
 
@@ -165,18 +180,85 @@ class OpenAIES(_Strategy, frozen=True, kw_only=True, tag_field="kind", tag="open
     weight_decay: NonNegative = 0.0
     """L2 coefficient: this times theta is subtracted from the gradient estimate, which includes 1/sigma.
     The paper's released code omits 1/sigma, so its 0.005 is 0.005 / sigma here."""
-    optimizer: Adam | SGD = Adam()
+    optimizer: AnyOptimizer = Adam()
     """Turns the gradient estimate into a step."""
 
 
-AnyStrategy = OpenAIES
+class ARS(_Strategy, frozen=True, kw_only=True, tag_field="kind", tag="ars"):
+    """Augmented random search (Mania et al. 2018, arXiv 1803.07055).
+
+    V2 with `observation_normalization.enabled`, V1 without; V1-t and V2-t with `top`.
+    """
+
+    step_size: Positive = 0.02
+    """Length of the step, alpha, per unit of normalised gradient (table 9 of the paper: 0.01 to 0.02)."""
+    sigma: Positive = 0.03
+    """Standard deviation of the parameter noise, nu (table 9 of the paper: 0.0075 to 0.03)."""
+    top: Size | None = None
+    """How many of the pairs, those with the best episodes, make the update, b; None takes all."""
+
+
+class PGPE(_Strategy, frozen=True, kw_only=True, tag_field="kind", tag="pgpe"):
+    """Policy gradients with parameter-based exploration (Sehnke et al. 2010; arXiv 2008.02387)."""
+
+    sigma: Positive = 0.1
+    """Initial standard deviation of every parameter. Toklu et al. choose the radius, sigma sqrt(parameters),
+    as 15 times ClipUp's `max_speed`."""
+    sigma_learning_rate: NonNegative = 0.1
+    """Step size for sigma; 0 keeps it (Toklu et al.: 0.1)."""
+    sigma_max_change: Decay = 0.2
+    """A generation changes no sigma by more than this share of it (Toklu et al.: 0.2)."""
+    per_parameter_sigma: bool = True
+    """Whether each parameter has a sigma of its own, as in both papers, or all share their mean change."""
+    shaping: Shaping = "centered_ranks"
+    """What stands in for the returns in the gradient (Toklu et al.: ranks; Sehnke et al.: returns, `raw`)."""
+    optimizer: AnyOptimizer = ClipUp()
+    """Turns the gradient with respect to the centre into a step; its learning rate is the centre's."""
+
+
+class SNES(_Strategy, frozen=True, kw_only=True, tag_field="kind", tag="snes"):
+    """Separable natural evolution strategy (Schaul et al. 2011; Wierstra et al. 2014)."""
+
+    sigma: Positive = 0.1
+    """Initial standard deviation of every parameter."""
+    learning_rate: Positive = 1.0
+    """Step size for the centre: 1 moves it to the mean of the samples by their weights (both papers)."""
+    sigma_learning_rate: NonNegative | None = None
+    """Step size for the logarithm of sigma; None is (3 + log dim) / (5 sqrt(dim)), as in the papers."""
+
+
+class SepCMAES(_Strategy, frozen=True, kw_only=True, tag_field="kind", tag="sep_cma_es"):
+    """CMA-ES with a diagonal covariance matrix (Ros and Hansen 2008); its learning rates are the paper's."""
+
+    sigma: Positive = 0.3
+    """Initial standard deviation of every parameter; the optimum should lie within a few of them."""
+
+
+class CMAES(_Strategy, frozen=True, kw_only=True, tag_field="kind", tag="cma_es"):
+    """CMA-ES with a full covariance matrix, up to some hundred parameters (Hansen 2016, arXiv 1604.00772)."""
+
+    sigma: Positive = 0.3
+    """Initial standard deviation of every parameter; the optimum should lie within a few of them."""
+    active: bool = True
+    """Whether the worse half, too, shapes the covariance matrix, by negative weights (the tutorial: yes)."""
+
+
+class RandomSearch(_Strategy, frozen=True, kw_only=True, tag_field="kind", tag="random_search"):
+    """The best of the samples becomes the centre (Bergstra and Bengio 2012): a first stage for others."""
+
+    sigma: Positive = 1.0
+    """Standard deviation of the samples."""
+
+
+AnyStrategy = OpenAIES | ARS | PGPE | SNES | SepCMAES | CMAES | RandomSearch
 
 
 class Population(_Section, frozen=True, kw_only=True):
     """How much is evaluated per generation."""
 
     size: Even = 40
-    """Perturbed policies per generation, in pairs; even."""
+    """Perturbed policies per generation, in pairs; even. OpenAI-ES, ARS and PGPE mirror one perturbation per
+    pair; the others draw two, and their papers ask for 4 + 3 log(parameters) policies at least."""
     courses: Annotated[int, Meta(ge=1, le=10**4)] = 1
     """Episodes per perturbed policy, each reset with another seed; its return is their mean. Both policies of
     a pair meet the same courses."""
@@ -439,6 +521,11 @@ class Experiment(_Section, frozen=True, kw_only=True):
                 f"population.pairs_per_task = {self.population.pairs_per_task} is more than the "
                 f"{self.population.size // 2} pairs of population.size = {self.population.size}"
             )
+        if isinstance(self.strategy, ARS) and (self.strategy.top or 0) > self.population.size // 2:
+            raise ValueError(
+                f"strategy.top = {self.strategy.top} is more than the "
+                f"{self.population.size // 2} pairs of population.size = {self.population.size}"
+            )
 
 
 STAGED = (
@@ -579,4 +666,6 @@ def _apply(raw: dict[str, Any], override: str) -> None:
 def _without_none(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_none(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list | tuple):
+        return [_without_none(item) for item in value]
     return value

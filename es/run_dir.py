@@ -12,6 +12,7 @@ runs/NAME/lock                     locked by the master while it runs
 """
 
 import fcntl
+import importlib.resources
 import os
 import re
 from collections.abc import Iterator
@@ -246,12 +247,12 @@ class RunDir:
 
     @classmethod
     def open(cls, runs_dir: Path, run: str) -> Self:
-        """An existing run, by name or path.
+        """An existing run, by name or path, or one that comes with the package, by name.
 
         Raises:
             RunNotFoundError: there is none.
         """
-        for path in (runs_dir / run, Path(run)):
+        for path in (runs_dir / run, Path(run), shipped() / run):
             if (path / "run.json").is_file():
                 return cls(path)
         known = ", ".join(each.name for each in all_runs(runs_dir)[-5:])
@@ -405,6 +406,11 @@ class RunDir:
         with _writing(path):
             temporary.write_bytes(content)
             temporary.replace(path)
+
+
+def shipped() -> Path:
+    """Where the package keeps trained runs; read only."""
+    return Path(str(importlib.resources.files("es") / "trained"))
 
 
 def all_runs(runs_dir: Path) -> list[RunDir]:

@@ -1,4 +1,5 @@
 import copy
+import math
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,11 @@ def changed(field: str, value: object) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("strategy.sigma", 0.0, "strategy.sigma = 0.0: expected `float` > 0.0"),
-        ("strategy.sigma", float("nan"), "strategy.sigma = nan: expected `float` > 0.0"),
-        ("strategy.sigma", float("inf"), "strategy.sigma = inf: expected `float` <= "),
-        ("strategy.kind", "es", "strategy.kind = 'es': expected one of 'openai_es'"),
-        ("strategy.sgima", 1, "strategy.sgima = 1: unknown field; did you mean `sigma`? allowed: "),
+        ("strategy", {"kind": "openai_es", "sigma": 0.0}, "strategy.sigma = 0.0: expected `float` > 0.0"),
+        ("strategy", {"kind": "openai_es", "sigma": math.nan}, "strategy.sigma = nan: expected `float` > 0"),
+        ("strategy", {"kind": "openai_es", "sigma": math.inf}, "strategy.sigma = inf: expected `float` <= "),
+        ("strategy.kind", "es", "strategy.kind = 'es': expected one of 'openai_es', "),
+        ("strategy", {"kind": "pgpe", "sgima": 1}, "strategy.sgima = 1: unknown field; did you mean `sigma`"),
         ("population.size", 3, "population.size = 3: expected `int` that's a multiple of 2"),
         ("population.size", "3", "population.size = '3': expected `int`, got `str`"),
         ("population.pairs_per_task", 100, "population.pairs_per_task = 100 is more than the 20 pairs"),
@@ -142,8 +143,16 @@ def test_a_stage_changes_what_it_names_and_nothing_carries_over() -> None:
 
 
 def test_arrays_of_tables_are_written_and_read_back(tmp_path: Path) -> None:
-    features = [{"kind": "manual", "observations": [1, 2], "mean": 0.9}]
-    experiment = config.convert(changed("observation_normalization.features", features), "x")
+    raw = changed(
+        "observation_normalization.features", [{"kind": "manual", "observations": [1, 2], "mean": 0.9}]
+    )
+    far = {"metric": "metres", "at_least": 1}
+    raw["ramp"] = [{"argument": "wall_speed", "start": 0, "step": 1, "limit": 2, "when": far}]
+    raw["stage"] = [
+        {"name": "one", "until": {"when": far}},
+        {"name": "two", "changes": {"ramp": raw["ramp"]}},
+    ]
+    experiment = config.convert(raw, "x")
     path = tmp_path / "experiment.toml"
     path.write_text(config.to_toml(experiment))
     assert config.load(path) == experiment

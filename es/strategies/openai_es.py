@@ -27,7 +27,7 @@ class State(NamedTuple):
     m: Array
     """First moment of the gradient, shape (dim,)."""
     v: Array
-    """Second moment, shape (dim,), or (0,) with SGD."""
+    """Second moment, shape (dim,), with Adam; else (0,)."""
 
 
 def init(strategy: config.OpenAIES, theta: Array) -> State:

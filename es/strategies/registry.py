@@ -2,10 +2,9 @@
 
 from typing import Any, Protocol
 
-import numpy as np
-
 from es import config
-from es.strategies import openai_es
+from es.strategies import ars, cma_es, openai_es, pgpe, random_search, sep_cma_es, snes
+from es.strategies.matrices import product
 from es.strategies.update import Array, Noise, Update
 
 
@@ -19,8 +18,16 @@ class State(Protocol):
     def _asdict(self) -> dict[str, Any]: ...
 
 
-_MODULES: dict[type[config.AnyStrategy], Any] = {config.OpenAIES: openai_es}
-_INDEPENDENT: tuple[type[config.AnyStrategy], ...] = ()
+_MODULES: dict[type[config.AnyStrategy], Any] = {
+    config.OpenAIES: openai_es,
+    config.ARS: ars,
+    config.PGPE: pgpe,
+    config.SNES: snes,
+    config.SepCMAES: sep_cma_es,
+    config.CMAES: cma_es,
+    config.RandomSearch: random_search,
+}
+_INDEPENDENT = (config.SNES, config.SepCMAES, config.CMAES, config.RandomSearch)
 
 
 def mirrored(strategy: config.AnyStrategy) -> bool:
@@ -77,7 +84,4 @@ def restore(strategy: config.AnyStrategy, arrays: dict[str, Array]) -> State:
 
 def displaced(scale: Array, eps: Array) -> Array:
     """How far a perturbation leads: scale times eps, shape (dim,); ``scale`` as in ``ask``."""
-    if scale.ndim == 2:
-        # Summed row by row: BLAS would round otherwise on other processors.
-        return np.array([np.sum(row * eps) for row in scale])
-    return scale * eps
+    return product(scale, eps) if scale.ndim == 2 else scale * eps
