@@ -35,7 +35,14 @@ def generator(stream: Stream, seed: int, generation: int = 0, index: int = 0) ->
 
 def perturbation(seed: int, generation: int, index: int, dim: int) -> NDArray[np.float32]:
     """Epsilon of one mirrored pair, or of one policy: standard normal, shape (dim,)."""
-    return generator(Stream.PERTURBATION, seed, generation, index).standard_normal(dim, dtype=np.float32)
+    row = np.empty(dim, dtype=np.float32)
+    draw_perturbation(seed, generation, index, row)
+    return row
+
+
+def draw_perturbation(seed: int, generation: int, index: int, row: NDArray[np.float32]) -> None:
+    """Write the same into ``row``, shape (dim,)."""
+    generator(Stream.PERTURBATION, seed, generation, index).standard_normal(dtype=np.float32, out=row)
 
 
 def episode_seeds(seed: int, generation: int, pair: int, courses: int = 1) -> list[int]:

@@ -5,9 +5,10 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
-from es import config
+from es import config, perturbations
 from es.checkpoint import MasterState
 from es.errors import RunDirectoryError
+from es.perturbations import Perturbations
 from es.protocol import Seen
 from es.run_dir import EvaluationRecord, GenerationRecord, RunDir
 from master import metrics, update
@@ -54,19 +55,22 @@ def train(
             log.warning("no evaluation after generation %d: %s", generation, error)
             continue
         collector.open(update.message(run_id, experiment, earlier), (), evaluations.start(generation))
+    threads = perturbations.threads()
     try:
         while not update.budget_spent(experiment, state, elapsed):
             began = time.monotonic()
             number = state.generation + 1
             stage = config.at_stage(experiment, state.stage)
             message = update.message(run_id, experiment, state)
+            pairs = range(state.population // 2)
             collector.open(
                 message,
-                pairs=range(state.population // 2),
+                pairs=pairs,
                 evaluations=evaluations.start(state.generation),
                 pairs_per_task=stage.population.pairs_per_task,
             )
             observer.generation_started(number, update.episodes_per_generation(experiment, state))
+            drawn = Perturbations(threads, experiment.seed, number, state.search.theta.size, len(pairs))
             arrivals: list[Arrival] = []
             # An evaluation has time until the end of the next generation, so that it never delays an update.
             while collector.missing(number, "train") or collector.missing(number - 1, "evaluate"):
@@ -77,7 +81,9 @@ def train(
                         evaluations.add(arrival)
                 observer.episodes_arrived(arrivals, collector.fleet)
             arrivals.sort(key=lambda arrival: arrival.outcome.index)
-            new_state, norms = update.advance(experiment, state, [arrival.outcome for arrival in arrivals])
+            outcomes = [arrival.outcome for arrival in arrivals]
+            new_state, norms = update.advance(experiment, state, outcomes, drawn)
+            drawn.close()
             seconds = time.monotonic() - began
             elapsed += seconds
             record = metrics.generation_record(
@@ -106,6 +112,7 @@ def train(
             for arrival in collector.poll():
                 evaluations.add(arrival)
     finally:
+        threads.shutdown(cancel_futures=True)
         if saved != state.generation:
             run.save_checkpoint(experiment, state)
     return state

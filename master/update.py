@@ -13,7 +13,7 @@ from es.policies import registry as policies
 from es.policies.registry import Policy
 from es.protocol import Episode, Generation, Outcome, Statistics
 from es.strategies import registry as strategies
-from es.strategies.update import Array, Update
+from es.strategies.update import Array, Noise, Update
 from master import schedule
 from master.policies import stage_policy
 
@@ -100,7 +100,7 @@ def message(run_id: str, experiment: config.Experiment, state: MasterState) -> G
 
 
 def advance(
-    experiment: config.Experiment, state: MasterState, outcomes: Sequence[Outcome]
+    experiment: config.Experiment, state: MasterState, outcomes: Sequence[Outcome], drawn: Noise | None = None
 ) -> tuple[MasterState, Update]:
     """The state after a generation.
 
@@ -108,6 +108,7 @@ def advance(
         experiment: its settings.
         state: the state before.
         outcomes: of all pairs, in order of index: floating-point sums depend on the order of their terms.
+        drawn: the generation's perturbations, if they were drawn already.
 
     Raises:
         DivergedError: the update is not finite.
@@ -122,7 +123,7 @@ def advance(
             state.search,
             np.array([_returns(outcome, sign=False) for outcome in outcomes]),
             np.array([_returns(outcome, sign=True) for outcome in outcomes]),
-            lambda index: noise.perturbation(experiment.seed, number, index, dim),
+            drawn or (lambda index: noise.perturbation(experiment.seed, number, index, dim)),
         )
     if not np.isfinite([*update, *search.theta]).all():
         raise DivergedError(

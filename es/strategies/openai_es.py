@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from es import config, fitness, optimizers
-from es.strategies.update import Array, Noise, Update, describe
+from es.strategies.update import Array, Noise, Update, describe, weighted_sum
 
 
 class State(NamedTuple):
@@ -57,12 +57,8 @@ def tell(
     """
     theta, *moments = state
     F = fitness.shape(strategy.shaping, returns, sign_returns)  # noqa: N806  (the paper's symbol)
-    # Mirrored noise: F+ eps + F- (-eps). Summed pair by pair, not by BLAS, whose order of summation depends
-    # on the machine: the same returns give the same bytes everywhere.
-    g = np.zeros_like(theta)
-    for pair, weight in enumerate(F[:, 0] - F[:, 1]):
-        if weight:
-            g += weight * noise(pair)
+    # Mirrored noise: F+ eps + F- (-eps).
+    g = weighted_sum(F[:, 0] - F[:, 1], noise, theta.size)
     g /= F.size * strategy.sigma
     g -= strategy.weight_decay * theta
     new_moments, step = optimizers.ascend(strategy.optimizer, optimizers.Moments(*moments), g)

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from es.perturbations import Perturbations
+
 Array = NDArray[np.float64]
 Noise = Callable[[int], NDArray[np.float32]]
 """The perturbation of a pair, or of one policy where they are independent: number -> eps, shape (dim,)."""
@@ -20,6 +22,19 @@ class Update(NamedTuple):
     """Norm of the new centre."""
     update_ratio: float
     """Norm of the centre's change over the norm of the old one (0 / 0 counts as 0)."""
+
+
+def weighted_sum(weights: Array, noise: Noise, dim: int) -> Array:
+    """sum_i weights[i] eps_i, shape (dim,); equal on all machines.
+
+    Added one by one in order of i, not by BLAS, whose order of summation depends on the machine.
+    """
+    if isinstance(noise, Perturbations):
+        return noise.weighted_sum(weights)
+    total = np.zeros(dim)
+    for index in np.flatnonzero(weights):
+        total += weights[index] * noise(int(index))
+    return total
 
 
 def describe(gradient: Array, old: Array, new: Array) -> Update:

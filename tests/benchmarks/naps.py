@@ -11,21 +11,27 @@ import numpy as np
 
 
 class Naps(gymnasium.Env[Any, Any]):
-    """One observation, one action, one step."""
+    """One action, one step."""
 
-    observation_space = gymnasium.spaces.Box(-1, 1, (1,))
     action_space = gymnasium.spaces.Box(-1, 1, (1,))
 
-    def __init__(self, seconds: float = 0.0) -> None:
+    def __init__(self, seconds: float = 0.0, observations: int = 1, **ignored: Any) -> None:
         self._seconds = seconds
+        self.observation_space = gymnasium.spaces.Box(-1, 1, (observations,))
 
     def reset(self, **arguments: Any) -> tuple[Any, dict[str, Any]]:
         super().reset(**arguments)
-        return np.zeros(1, dtype=np.float32), {}
+        return np.zeros(self.observation_space.shape, dtype=np.float32), {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         time.sleep(self._seconds)
-        return np.zeros(1, dtype=np.float32), float(np.sum(action)), True, False, {}
+        return (
+            np.zeros(self.observation_space.shape, dtype=np.float32),
+            float(np.sum(action)),
+            True,
+            False,
+            {},
+        )
 
 
 gymnasium.register("Naps-v0", Naps)
