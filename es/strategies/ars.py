@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from es import config, fitness
-from es.strategies.update import Array, Noise, Update, describe
+from es.strategies.update import Array, Noise, Update, describe, weighted_sum
 
 
 class State(NamedTuple):
@@ -56,8 +56,9 @@ def tell(
     r = fitness.raw(returns)
     top = np.argsort(-np.max(r, axis=1), kind="stable")[: strategy.top]  # None is all of them
     sigma_r = np.std(r[top])
-    g = np.zeros_like(theta)
-    for pair in top if sigma_r else ():  # in order: see `openai_es.tell`
-        g += (r[pair, 0] - r[pair, 1]) / (len(top) * sigma_r) * noise(int(pair))
+    weights = np.zeros(len(r))
+    if sigma_r:
+        weights[top] = (r[top, 0] - r[top, 1]) / (len(top) * sigma_r)
+    g = weighted_sum(weights, noise, theta.size)
     new_theta = theta + strategy.step_size * g
     return State(new_theta), describe(g, theta, new_theta)

@@ -77,7 +77,7 @@ def tell(
     w = fitness.by_rank(returns.ravel(), weights)
     recombination = fitness.by_rank(returns.ravel(), np.maximum(weights, 0.0))
     z_w, rank_mu = np.zeros(dim), np.zeros((dim, dim))
-    for i, w_i in enumerate(w):  # in order: see `openai_es.tell`
+    for i, w_i in enumerate(w):  # in order: see `weighted_sum`
         eps = noise(i).astype(np.float64)
         z_w += recombination[i] * eps
         y = product(R, eps)

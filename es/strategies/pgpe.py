@@ -66,7 +66,7 @@ def tell(
     F = F - F[0, 0]  # noqa: N806  (no gradient sees a constant; equal returns become exactly zero)
     slope, height = (F[:, 0] - F[:, 1]) / 2, (F[:, 0] + F[:, 1]) / 2 - np.mean(F)
     g_theta, g_sigma = np.zeros_like(theta), np.zeros_like(theta)
-    for pair in range(len(F)):  # in order: see `openai_es.tell`
+    for pair in range(len(F)):  # in order: see `weighted_sum`
         if slope[pair] or height[pair]:
             eps = noise(pair).astype(np.float64)
             g_theta += slope[pair] * eps

@@ -67,7 +67,7 @@ def tell(
     theta, sigma, C, p_sigma, p_c, t = state  # noqa: N806  (the paper's symbol)
     weights, c_1, c_mu, rates = constants(returns.size, theta.size)
     z_w, z2_w = np.zeros_like(theta), np.zeros_like(theta)
-    for i, w in enumerate(fitness.by_rank(returns.ravel(), weights)):  # in order: see `openai_es.tell`
+    for i, w in enumerate(fitness.by_rank(returns.ravel(), weights)):  # in order: see `weighted_sum`
         if w:
             eps = noise(i).astype(np.float64)
             z_w += w * eps

@@ -58,7 +58,7 @@ def tell(
     theta, sigma = state
     dim = theta.size
     g_theta, g_sigma = np.zeros(dim), np.zeros(dim)
-    for i, u in enumerate(fitness.utilities(returns.ravel())):  # in order: see `openai_es.tell`
+    for i, u in enumerate(fitness.utilities(returns.ravel())):  # in order: see `weighted_sum`
         if u:
             eps = noise(i).astype(np.float64)
             g_theta += u * eps

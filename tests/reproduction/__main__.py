@@ -88,7 +88,7 @@ def _returns(run: RunDir) -> list[float]:
     return [episode["return"] for episode in json.loads(path.read_text())] if path.exists() else []
 
 
-def _es(*arguments: str | int, runs_dir: Path, capture: bool = False) -> str:
+def _es(*arguments: str | int | Path, runs_dir: Path, capture: bool = False) -> str:
     line = command([*map(str, arguments), "--runs-dir", runs_dir])
     done = subprocess.run(
         line, env=environment(None), stdout=subprocess.PIPE if capture else None, text=True, check=False

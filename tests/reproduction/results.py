@@ -50,7 +50,7 @@ def markdown(results: dict[str, list[Result]], episodes: int) -> str:
         "Published results, trained with the published settings through `es run`: `make reproduce`, or",
         "`python -m tests.reproduction TASK --seeds N` for one of them. A score is the mean return of",
         f"{episodes} unperturbed episodes of the last policy, not of the best one on the way. Experiments",
-        "are the `.toml` files beside this page (`cartpole` comes with the package), sources in `tasks.py`.",
+        "are the `.toml` files beside this page, sources stand in `tasks.py`.",
         "",
         f"{_packages()},",
         f"CPython {platform.python_version()}, {os.cpu_count()} cores shared with other work, which wall",

@@ -18,14 +18,13 @@ class Task(NamedTuple):
     """Where figure and settings come from."""
 
     @property
-    def experiment(self) -> str:
-        """As `es run` takes it."""
-        file = HERE / f"{self.name}.toml"
-        return str(file) if file.is_file() else self.name
+    def experiment(self) -> Path:
+        """The file of its settings."""
+        return HERE / f"{self.name}.toml"
 
 
 TASKS = (
-    Task("cartpole", "CartPole-v1", "OpenAI-ES", 500.0, "rl-baselines3-zoo: ARS, 500 at 50 k steps"),
+    Task("cartpole", "CartPole-v1", "ARS V1", 500.0, "rl-baselines3-zoo: ARS, 500 at 50 k steps"),
     Task(
         *("mountain-car", "MountainCarContinuous-v0", "ARS V2-t", 90.0),
         "rl-baselines3-zoo: ARS, 96.7 at 0.5 M steps",
