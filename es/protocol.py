@@ -1,6 +1,7 @@
 """Everything about Redis: which keys exist, what the messages are, who may do what.
 
-All keys of a run start with ``es:{run}:`` and expire KEY_TTL after the master's last sign of life.
+All keys of a run start with ``es:{run}:`` and expire KEY_TTL after the master's last sign of life. The master
+alone creates them and sets their expiry, so that workers need no command that could end a key.
 
     key                        type     written by  read by  holds
     es:current                 string   master      workers  id of the run announced last
@@ -8,8 +9,10 @@ All keys of a run start with ``es:{run}:`` and expire KEY_TTL after the master's
     es:{run}:generation:{g}    string   master      workers  Generation; one key, fetched once per host
     es:{run}:tasks             stream   master      workers  Task in field "m"; consumer group "workers"
     es:{run}:results           stream   workers     master   Result in field "m"; deleted once read
-    es:{run}:workers           hash     workers     master   worker id -> WorkerReport
+    es:{run}:workers           hash     workers     master   worker id -> WorkerReport; "" keeps the key
     es:{run}:rejected          integer  workers     master   messages skipped because they made no sense
+
+``worker_acl`` and ``master_acl`` say the same to Redis.
 
 A task is delivered to one consumer, the agent of one host, which refreshes its lease every LEASE_REFRESH. A
 lease that nobody refreshed for LEASE is taken over by another host. Completing a task adds its result and
@@ -23,7 +26,9 @@ Messages are one version byte followed by msgpack. Nothing a peer sends is ever 
 """
 
 import functools
+import hashlib
 import re
+import ssl
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any, Concatenate, Literal, NamedTuple, ParamSpec, TypeVar, cast
@@ -44,13 +49,17 @@ P = ParamSpec("P")
 T = TypeVar("T")
 M = TypeVar("M", bound="Message")
 
-VERSION = 1
+VERSION = 2
 MAX_MESSAGE_BYTES = 256 * 2**20
+MAX_RESULT_BYTES = 32 * 2**20
+MAX_REPORT_BYTES = 2**12
 KEY_TTL = 3600  # s
 FINISHED_TTL = 60  # s
 LEASE = 3.0  # s
 LEASE_REFRESH = 1.0  # s
 WORKER_LOST = 5.0  # s without a report
+WORKER_FORGOTTEN = 600.0  # s without a report
+RATE_SECONDS = 30.0
 GROUP = "workers"
 CURRENT_RUN = "es:current"
 
@@ -80,16 +89,25 @@ class Generation(Message, frozen=True):
 
     run_id: str
     generation: int
+    stage: Annotated[int, Meta(ge=0)]
+    """Of the experiment, from 0."""
     centre: bytes
     """theta, shape (num_params,)."""
     scale: bytes
-    """Standard deviation of the perturbations, shape (1,) or (num_params,)."""
+    """Of the perturbations, shape (1,), (num_params,) or (num_params, num_params); see
+    ``es.strategies.registry.ask``."""
+    evaluated: bytes
+    """What evaluations run, shape (num_params,); empty: the centre."""
     observation_mean: bytes
     """Shape (observation_size,), or empty without normalisation."""
     observation_std: bytes
     """Shape (observation_size,), or empty without normalisation."""
+    episodes_per_pair: Annotated[int, Meta(ge=2)]
+    """Two per course."""
     episode_cap: int | None
     """Environment steps after which training episodes are cut."""
+    arguments: dict[str, float]
+    """The training environment's settings that move, for its ``configure``."""
 
 
 class Task(Message, frozen=True):
@@ -123,7 +141,7 @@ class Episode(Message, frozen=True):
 
 
 class Outcome(Message, frozen=True):
-    """One pair (two episodes, + then -) or one evaluation episode, perhaps in other physics as well."""
+    """One pair (per course two episodes, + then -) or an evaluation episode, perhaps in other physics too."""
 
     index: int
     episodes: tuple[Episode, ...]
@@ -148,15 +166,35 @@ class WorkerReport(Message, frozen=True):
     worker: str
     host: str
     processes: int
+    """Rollout processes."""
+    busy: int
+    """How many of them have a task."""
     software: str
     tasks: int
     """Completed since it joined."""
+    episodes: int
+    """In those."""
+    episodes_per_second: float
+    """Over the last RATE_SECONDS."""
     restarts: int
     """Rollout processes that had to be replaced."""
     memory_mb: float
     """Resident memory of its rollout processes."""
     seen: float
     """When this was written, by Redis' clock, s."""
+
+
+class Seen(NamedTuple):
+    """A worker's last report and how old it is."""
+
+    report: WorkerReport
+    age: float
+    """Seconds."""
+
+    @property
+    def lost(self) -> bool:
+        """Whether it has been silent for too long."""
+        return self.age > WORKER_LOST
 
 
 class Lease(NamedTuple):
@@ -171,14 +209,20 @@ def encode(message: Message) -> bytes:
     return bytes([VERSION]) + msgspec.msgpack.encode(message)
 
 
-def decode(data: bytes, expected: type[M]) -> M:
+def decode(data: bytes, expected: type[M], limit: int | None = None) -> M:
     """From bytes.
+
+    Args:
+        data: what arrived.
+        expected: what it should be.
+        limit: bytes above which it is not even looked at; None: MAX_MESSAGE_BYTES.
 
     Raises:
         ProtocolError: too long, of another version, or not an ``expected``.
     """
-    if len(data) > MAX_MESSAGE_BYTES:
-        raise ProtocolError(f"expected at most {MAX_MESSAGE_BYTES} bytes, got {len(data)}")
+    limit = MAX_MESSAGE_BYTES if limit is None else limit
+    if len(data) > limit:
+        raise ProtocolError(f"expected at most {limit} bytes, got {len(data)}")
     if data[:1] != bytes([VERSION]):
         raise ProtocolError(f"expected a message of protocol version {VERSION}, got it starting {data[:4]!r}")
     try:
@@ -204,21 +248,56 @@ def unpack(data: bytes, *sizes: int) -> Array:
     return np.frombuffer(data, dtype="<f8").astype(np.float64, copy=False)
 
 
+class Login(NamedTuple):
+    """Who we are to Redis, and how we know that it is the right one."""
+
+    user: str | None = None
+    """ACL user; None: the one in the address, else ``default``."""
+    password: str | None = None
+    ca: str | None = None
+    """PEM file of the only authority that counts with ``rediss://``; None: those of the system."""
+
+    def __repr__(self) -> str:
+        return f"Login(user={self.user!r}, password={'***' if self.password else None}, ca={self.ca!r})"
+
+
 def display_url(url: str) -> str:
-    """The address without user and password, for messages."""
-    return re.sub(r"//[^/]*@", "//", url)
+    """The address without user, password and whatever follows the path, for messages."""
+    url = url.split("?")[0]
+    # An unescaped slash in a password makes a wrong address, but must not make a message that shows it.
+    return re.sub(r"//[^/]*@" if url.startswith("unix:") else r"//.*@", "//", url)
 
 
-def connect(url: str, password: str | None = None) -> redis.Redis:
+def holds_password(url: str) -> bool:
+    """Whether anybody who reads this address learns a password."""
+    return bool(re.search(r"//[^/@]*:.*@|[?&]password=", url))
+
+
+def connect(url: str, login: Login = Login()) -> redis.Redis:  # noqa: B008  (immutable)
     """A client for ``redis://``, ``rediss://`` or ``unix://``; no connection is made yet.
 
+    A pinned authority is expected to vouch for this one Redis and nothing else, so its certificate need not
+    name the host, whose address may change; with the system's authorities the name is checked.
+
     Raises:
-        RedisError: not such an address.
+        RedisError: not such an address, or the authority's file is missing.
     """
+    known = {"username": login.user, "password": login.password}
+    settings: dict[str, Any] = {name: value for name, value in known.items() if value}
+    if url.startswith("rediss://"):
+        settings |= {"ssl_cert_reqs": "required", "ssl_check_hostname": login.ca is None}
+        settings |= {"ssl_ca_certs": login.ca, "ssl_min_version": ssl.TLSVersion.TLSv1_2}
+    elif login.ca:
+        raise RedisError(
+            f"{display_url(url)}: a certificate authority (--redis-ca) is given, but this address is not "
+            "encrypted: expected rediss://HOST:PORT"
+        )
     try:
+        if login.ca:
+            ssl.create_default_context(cafile=login.ca)  # the library says only that connecting failed
         client: redis.Redis = redis.Redis.from_url(
             url,
-            **({"password": password} if password else {}),
+            **settings,
             socket_connect_timeout=5,
             socket_timeout=10,
             protocol=2,  # the shape of answers should not depend on the library's version
@@ -230,7 +309,64 @@ def connect(url: str, password: str | None = None) -> redis.Redis:
             f"{display_url(url)}: not a Redis address: expected redis://HOST:PORT, rediss://HOST:PORT or "
             "unix:///PATH"
         ) from error
+    except OSError as error:  # ssl.SSLError is one
+        raise RedisError(f"{login.ca}: not a certificate authority in PEM format: {error}") from error
     return client
+
+
+# Which commands a worker needs on which keys; the docstring's table says what for.
+_WORKER_READS = {"get": ("es:current", "es:*:announcement", "es:*:generation:*")}
+_WORKER_WRITES = {
+    "es:*:tasks": ("xreadgroup", "xpending", "xclaim", "xack", "xdel"),
+    "es:*:results": ("xadd",),
+    "es:*:workers": ("hset", "hdel"),
+    "es:*:rejected": ("incrby",),
+}
+_WORKER_PLAIN = ("ping", "select", "time", "multi", "exec", "discard")
+_MASTER_ALSO = ("set", "del", "expire", "xgroup|create", "xread", "xlen", "hgetall", "info")
+
+
+def worker_acl(user: str, password: str, *, selectors: bool = True) -> str:
+    """The line of an ACL file that makes a Redis user who can work and do nothing else.
+
+    Args:
+        user: its name.
+        password: only its SHA-256 digest enters the line.
+        selectors: bind each command to the keys it is needed on, which takes Redis 7. Without (Redis 6.2), a
+            worker can do any of its commands on any of its keys, so a hostile one could also withhold
+            others' results.
+    """
+    if selectors:
+        rules = [
+            f"(+{command} {' '.join(f'%R~{key}' for key in keys)})" for command, keys in _WORKER_READS.items()
+        ]
+        rules += [f"({_allowed(commands)} ~{key})" for key, commands in _WORKER_WRITES.items()]
+    else:
+        rules = [f"~{key}" for keys in _WORKER_READS.values() for key in keys]
+        rules += [*(f"~{key}" for key in _WORKER_WRITES), _allowed(_worker_commands())]
+    return _acl_line(user, password, [_allowed(_WORKER_PLAIN), *rules])
+
+
+def master_acl(user: str, password: str) -> str:
+    """The line of an ACL file that makes a Redis user for masters and the workers on their machines."""
+    return _acl_line(
+        user, password, ["~es:*", _allowed((*_WORKER_PLAIN, *_worker_commands(), *_MASTER_ALSO))]
+    )
+
+
+def _worker_commands() -> list[str]:
+    return [*_WORKER_READS, *(command for commands in _WORKER_WRITES.values() for command in commands)]
+
+
+def _allowed(commands: Iterable[str]) -> str:
+    return " ".join(f"+{command}" for command in commands)
+
+
+def _acl_line(user: str, password: str, rules: list[str]) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", user):
+        raise RedisError(f"{user!r}: not a user name: expected letters, digits, dot, dash and underscore")
+    digest = hashlib.sha256(password.encode()).hexdigest()
+    return " ".join([f"user {user} on #{digest} resetchannels -@all", *rules])
 
 
 class _Client:
@@ -241,7 +377,16 @@ class _Client:
     def _explain(self, error: redis.RedisError) -> RedisError:
         reason = " ".join(str(error).split())
         if isinstance(error, redis.AuthenticationError | AuthorizationError):
-            return RedisError(f"{self._url}: Redis refuses the password (from ES_REDIS_PASSWORD): {reason}")
+            return RedisError(
+                f"{self._url}: Redis refuses the password (from ES_REDIS_PASSWORD) or the user: {reason}"
+            )
+        if "CERTIFICATE_VERIFY_FAILED" in reason:
+            return RedisError(
+                f"{self._url}: this is not the Redis that was expected, its certificate is not from the "
+                f"authority in --redis-ca: {reason}"
+            )
+        if "WRONG_VERSION_NUMBER" in reason:
+            return RedisError(f"{self._url}: expected encryption, got none; is it redis://? {reason}")
         if isinstance(error, redis.ConnectionError | redis.TimeoutError):
             return RedisUnavailableError(f"{self._url}: no answer from Redis: {reason}")
         return RedisError(f"{self._url}: Redis refuses: {reason}")
@@ -315,10 +460,18 @@ class MasterClient(_Client):
         with self._redis.pipeline(transaction=True) as pipe:
             pipe.delete(self._key("tasks"), self._key("results"))
             pipe.xgroup_create(self._key("tasks"), GROUP, id="0", mkstream=True)
+            pipe.xadd(self._key("results"), {"m": b""}, maxlen=0, approximate=False)  # exists, and is empty
             pipe.set(self._key("announcement"), encode(announcement), ex=KEY_TTL)
             pipe.set(CURRENT_RUN, self._run_id, ex=KEY_TTL)
-            pipe.expire(self._key("tasks"), KEY_TTL)
+            self._keep(pipe, ("tasks", "results"))
             pipe.execute()
+
+    def _keep(self, pipe: Any, names: Iterable[str]) -> None:
+        """Postpone the expiry of keys; those that workers write to and that may be empty exist afterwards."""
+        pipe.hset(self._key("workers"), "", b"")
+        pipe.set(self._key("rejected"), 0, nx=True)
+        for name in (*names, "workers", "rejected"):
+            pipe.expire(self._key(name), KEY_TTL)
 
     @_translated
     def publish(self, generation: Generation, tasks: Iterable[Task]) -> None:
@@ -344,7 +497,7 @@ class MasterClient(_Client):
             self._read.append(entry)
             self._last_read = entry
             try:
-                results.append(decode((fields or {}).get(b"m", b""), Result))
+                results.append(decode((fields or {}).get(b"m", b""), Result, MAX_RESULT_BYTES))
             except ProtocolError as error:
                 errors.append(error)
         return results, errors
@@ -352,16 +505,14 @@ class MasterClient(_Client):
     @_translated
     def keep_alive(self, generations: Sequence[int]) -> bool:
         """Postpone the expiry of the run's keys; False if some are gone, because Redis was restarted."""
-        needed = ["announcement", "tasks", *(f"generation:{g}" for g in generations)]
+        needed = ["announcement", "tasks", "results", *(f"generation:{g}" for g in generations)]
         with self._redis.pipeline(transaction=False) as pipe:
-            for name in needed:
-                pipe.expire(self._key(name), KEY_TTL)
-            for name in ("results", "workers", "rejected"):
-                pipe.expire(self._key(name), KEY_TTL)
             # Unless another run was announced since: workers without a preference serve the latest.
             pipe.set(CURRENT_RUN, self._run_id, nx=True)
             pipe.expire(CURRENT_RUN, KEY_TTL)
-            return all(pipe.execute()[: len(needed)])
+            self._keep(pipe, needed)
+            first = 4
+            return all(pipe.execute()[first : first + len(needed)])
 
     @_translated
     def forget(self, generation: int) -> None:
@@ -369,20 +520,27 @@ class MasterClient(_Client):
         self._redis.delete(self._key(f"generation:{generation}"))
 
     @_translated
-    def workers(self) -> list[WorkerReport]:
-        """The workers that reported within the last WORKER_LOST seconds."""
+    def workers(self) -> list[Seen]:
+        """The workers that reported within the last WORKER_FORGOTTEN seconds and did not sign off."""
         with self._redis.pipeline(transaction=False) as pipe:
             pipe.time()
-            pipe.hvals(self._key("workers"))
+            pipe.hgetall(self._key("workers"))
             (seconds, microseconds), reports = pipe.execute()
         now = seconds + microseconds / 1e6
-        known = []
-        for data in reports:
+        known, old = [], []
+        for name, data in reports.items():
             try:
-                known.append(decode(data, WorkerReport))
+                report = decode(data, WorkerReport, MAX_REPORT_BYTES)
             except ProtocolError:
                 continue
-        return [report for report in known if abs(now - report.seen) < WORKER_LOST]
+            age = now - report.seen
+            if 0 <= age <= WORKER_FORGOTTEN:
+                known.append(Seen(report, age))
+            else:
+                old.append(name)
+        if old:
+            self._redis.hdel(self._key("workers"), *old)
+        return known
 
     @_translated
     def rejected(self) -> int:
@@ -444,37 +602,34 @@ class WorkerClient(_Client):
         return None if data is None else decode(data, Generation)
 
     @_translated
-    def fetch(self, run_id: str, block: float) -> Lease | None:
-        """A task nobody else works on: an abandoned one, or a new one, waiting up to ``block`` s for it.
+    def fetch(self, run_id: str, block: float, count: int = 1) -> tuple[list[Lease], list[ProtocolError]]:
+        """Up to ``count`` tasks nobody else works on, and what was no task, which is removed and counted.
 
-        A message that is no task is removed, counted, and raised.
-
-        Raises:
-            ProtocolError: what was fetched is no task.
+        An abandoned task comes first, then new ones; waits up to ``block`` s for the first.
         """
         tasks = f"es:{run_id}:tasks"
         try:
             entries = self._abandoned(tasks)
             if not entries:
                 answer: Any = self._redis.xreadgroup(
-                    GROUP, self._worker, {tasks: ">"}, count=1, block=max(1, int(block * 1000))
+                    GROUP, self._worker, {tasks: ">"}, count=count, block=max(1, int(block * 1000))
                 )
                 entries = answer[0][1] if answer else []
         except redis.ResponseError as error:
             if str(error).startswith(("NOGROUP", "UNBLOCKED")):  # Redis is new; the master will publish again
-                return None
+                return [], []
             raise
-        if not entries:
-            return None
-        entry, fields = entries[0]
-        try:
-            task = decode((fields or {}).get(b"m", b""), Task)
-            if task.run_id != run_id:
-                raise ProtocolError(f"expected a task of run {run_id}, got one of {task.run_id}")
-        except ProtocolError:
-            self._remove(run_id, entry, count=True)
-            raise
-        return Lease(entry, task)
+        leases, errors = [], []
+        for entry, fields in entries:
+            try:
+                task = decode((fields or {}).get(b"m", b""), Task)
+                if task.run_id != run_id:
+                    raise ProtocolError(f"expected a task of run {run_id}, got one of {task.run_id}")
+                leases.append(Lease(entry, task))
+            except ProtocolError as error:
+                self._remove(run_id, entry, count=True)
+                errors.append(error)
+        return leases, errors
 
     def _abandoned(self, tasks: str) -> list[Any]:
         if time.monotonic() < self._reclaim_at:
@@ -496,7 +651,6 @@ class WorkerClient(_Client):
             self._close(pipe, run_id, entry)
             if count:
                 pipe.incr(f"es:{run_id}:rejected")
-                pipe.expire(f"es:{run_id}:rejected", KEY_TTL)
             pipe.execute()
 
     @staticmethod
@@ -514,8 +668,8 @@ class WorkerClient(_Client):
         """Deliver the result and close the task, both or neither."""
         run_id = lease.task.run_id
         with self._redis.pipeline(transaction=True) as pipe:
-            pipe.xadd(f"es:{run_id}:results", {"m": encode(result)})
-            pipe.expire(f"es:{run_id}:results", KEY_TTL)
+            # If the stream is gone, the run is over or its master is about to publish again.
+            pipe.xadd(f"es:{run_id}:results", {"m": encode(result)}, nomkstream=True)
             self._close(pipe, run_id, lease.entry)
             pipe.execute()
 
@@ -544,10 +698,7 @@ class WorkerClient(_Client):
         """Give a sign of life, stamped with Redis' clock."""
         now: Any = self._redis.time()
         stamped = msgspec.structs.replace(report, seen=now[0] + now[1] / 1e6)
-        with self._redis.pipeline(transaction=False) as pipe:
-            pipe.hset(f"es:{run_id}:workers", self._worker, encode(stamped))
-            pipe.expire(f"es:{run_id}:workers", KEY_TTL)
-            pipe.execute()
+        self._redis.hset(f"es:{run_id}:workers", self._worker, encode(stamped))
 
     @_translated
     def leave(self, run_id: str) -> None:

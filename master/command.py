@@ -22,7 +22,9 @@ from es.redis_server import RedisServer
 from es.run_dir import RunDir
 from master import loop, update
 from master.collector import Collector
+from master.latest import LatestWriter
 from master.local import LocalWorker
+from master.policies import build_policy
 from master.progress import TerminalObserver
 
 LOCAL_PATIENCE = 120.0  # s
@@ -63,7 +65,7 @@ patience_option = click.option(
 @_experiment_options
 @workers_option
 @options.runs_dir
-@options.redis_url
+@options.redis
 def run(
     experiment: str,
     name: str | None,
@@ -89,7 +91,7 @@ def run(
 @_experiment_options
 @patience_option
 @options.runs_dir
-@options.redis_url
+@options.redis
 def master(
     experiment: str,
     name: str | None,
@@ -115,7 +117,7 @@ def master(
 @workers_option
 @patience_option
 @options.runs_dir
-@options.redis_url
+@options.redis
 def resume(
     run_name: str,
     generations: int | None,
@@ -162,14 +164,14 @@ def _load(
 def _create(
     experiment: config.Experiment, runs_dir: Path, name: str | None
 ) -> tuple[RunDir, config.Experiment, MasterState]:
-    state = update.initial_state(experiment, update.build_policy(experiment))
+    state = update.initial_state(experiment, build_policy(experiment))
     return RunDir.create(runs_dir, experiment, name, version("opensim-es")), experiment, state
 
 
 def _check_redis(redis_url: str | None) -> None:
     """Find out before anything is written whether this Redis, if it is not our own, will do."""
     if redis_url is not None:
-        connection = protocol.connect(redis_url, options.redis_password(redis_url))
+        connection = protocol.connect(redis_url, options.redis_login(redis_url))
         MasterClient(connection, redis_url, run_id="").check()
 
 
@@ -222,22 +224,22 @@ def _train_with_fleet(
             check()
 
     with ExitStack() as stack:
-        password = None
+        login = protocol.Login()
         if redis_url is None:
             server = stack.enter_context(RedisServer())
             supervisors.append(server.revive)
             redis_url = server.url
         else:
-            password = options.redis_password(redis_url)
-        client = MasterClient(protocol.connect(redis_url, password), redis_url, announcement.run_id)
+            login = options.redis_login(redis_url)
+        client = MasterClient(protocol.connect(redis_url, login), redis_url, announcement.run_id)
         client.check()
         if processes:
-            local = LocalWorker(redis_url, announcement.run_id, processes, run.worker_log)
+            local = LocalWorker(redis_url, login, announcement.run_id, processes, run.worker_log)
             supervisors.append(stack.enter_context(local).check)
-        observer = stack.enter_context(TerminalObserver(console, experiment.budget.generations))
+        terminal = stack.enter_context(TerminalObserver(console, experiment.budget.generations))
         console.print(
             f"{run.name}: {state.search.theta.size} parameters, "
-            f"{experiment.population.size} episodes per generation",
+            f"{update.episodes_per_generation(experiment, state)} episodes per generation",
             highlight=False,
         )
         if not processes:
@@ -251,7 +253,7 @@ def _train_with_fleet(
             patience=patience,
             supervise=supervise,
         )
-        loop.train(run, experiment, state, collector, observer)
+        loop.train(run, experiment, state, collector, LatestWriter(run, terminal))
         run.write_info(msgspec.structs.replace(run.info(), finished=True))
         try:
             protocol.patiently(lambda: client.finish(announcement), FINISH_SECONDS)
