@@ -3,8 +3,8 @@
 Fresh processes with a warm cache import everything, make the environment of the shipped Learning to Run
 experiment and run an episode. Then real rollout processes, as a worker starts them, do tasks of that
 experiment: the first alone and all cores' together, in turns; the median of the rounds counts. Other work on
-the machine takes cores from the many, not from the one: look at the load that is printed, too. What they do in
-a second of their own processor time does not depend on it much.
+the machine takes cores from the many, not from the one: look at the load that is printed, too. What they do
+in a second of their own processor time depends on it less.
 """
 
 import os
