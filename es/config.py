@@ -104,6 +104,9 @@ class Symmetric(_Section, frozen=True, kw_only=True, tag_field="kind", tag="symm
     """How many of the clock's harmonics the network sees: the stride's frequency, twice that, ..."""
     clock_learned: bool = False
     """Whether the clock's speed is a parameter too: `clock_hz` times the exponential of the first one."""
+    clock_steered: bool = False
+    """Whether the legs' states hurry the clock or hold it back, by parameters: legs that fell out of step
+    find back. On the gait observation only."""
     head: Squashed | UniformBins | CustomBins = Squashed()
     """How outputs become actions."""
 
@@ -111,11 +114,15 @@ class Symmetric(_Section, frozen=True, kw_only=True, tag_field="kind", tag="symm
 class Gait(_Section, frozen=True, kw_only=True, tag_field="kind", tag="gait"):
     """A walking controller of a few dozen numbers, to find a first gait with.
 
-    A linear `symmetric` policy with two harmonics of the same learned clock goes on from it by `warm_start`.
+    A linear `symmetric` policy with two harmonics of the same learned and steered clock goes on from it, in
+    the next stage or by `warm_start`.
     """
 
     clock_hz: Annotated[float, Meta(gt=0, le=50)] = 1.3
     """Strides per second of simulated time to begin with."""
+    reflexes: bool = False
+    """Whether it also has further reflexes, a tone for each muscle and a steered clock: 81 numbers more, for
+    a gait that walks already."""
     head: Squashed | UniformBins | CustomBins = Squashed()
     """How outputs become actions."""
 
