@@ -382,14 +382,27 @@ def load(experiment: str | Path, overrides: Iterable[str] = ()) -> Experiment:
     """
     path = _find(experiment)
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ExperimentError(f"{path}: cannot read the experiment: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise ExperimentError(f"{path}: not valid TOML: {error}") from error
+    return parse(text, path.stem if path in shipped().values() else str(path), overrides)
+
+
+def parse(text: str, source: str, overrides: Iterable[str] = ()) -> Experiment:
+    """Read an experiment from TOML; ``source`` is named in errors.
+
+    Raises:
+        ExperimentError: anything wrong with it, in one line.
+    """
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ExperimentError(f"{source}: not valid TOML: {error}") from error
     for override in overrides:
         _apply(raw, override)
-    return convert(raw, path.stem if path in shipped().values() else str(path))
+    return convert(raw, source)
 
 
 def convert(raw: dict[str, Any], source: str) -> Experiment:
@@ -397,7 +410,7 @@ def convert(raw: dict[str, Any], source: str) -> Experiment:
     try:
         return msgspec.convert(raw, Experiment)
     except msgspec.ValidationError as error:
-        raise ExperimentError(f"{source}: {_explain(raw, str(error))}") from error
+        raise ExperimentError(f"{source}: {explain(raw, error, Experiment)}") from error
 
 
 def to_toml(experiment: Experiment) -> str:
@@ -434,9 +447,9 @@ def _apply(raw: dict[str, Any], override: str) -> None:
     table[parts[-1]] = value
 
 
-def _explain(raw: dict[str, Any], message: str) -> str:
-    """Rephrase msgspec's message as ``field = value: what is allowed``."""
-    reason, _, where = message.partition(" - at `$")
+def explain(raw: dict[str, Any], error: msgspec.ValidationError, root: type[Struct]) -> str:
+    """Rephrase msgspec's message about a ``root`` as ``field = value: what is allowed``."""
+    reason, _, where = str(error).partition(" - at `$")
     keys = [
         int(k[1:-1]) if k[0] == "[" else k[1:] for k in re.findall(r"\.[^.\[]+|\[\d+\]", where.rstrip("`"))
     ]
@@ -446,27 +459,27 @@ def _explain(raw: dict[str, Any], message: str) -> str:
         value = value[key] if isinstance(value, list) or key in value else None
     unknown = re.fullmatch(r"Object contains unknown field `(.+)`", reason)
     if unknown:
-        allowed = _fields(raw, keys)
+        allowed = _fields(root, raw, keys)
         close = difflib.get_close_matches(unknown[1], allowed, 1)
         hint = f"did you mean `{close[0]}`? " if close else ""
         full = f"{field}.{unknown[1]}".lstrip(".")
         return f"{full} = {value[unknown[1]]!r}: unknown field; {hint}allowed: {', '.join(allowed)}"
     if reason.startswith("Invalid"):
-        choices = _choices(raw, keys)
+        choices = _choices(root, raw, keys)
         return f"{field} = {value!r}: expected one of {', '.join(choices)}"
     missing = re.fullmatch(r"Object missing required field `(.+)`", reason)
     if missing:
         full = f"{field}.{missing[1]}".lstrip(".")
-        kinds = _choices(raw, [*keys, "kind"]) if missing[1] == "kind" else []
+        kinds = _choices(root, raw, [*keys, "kind"]) if missing[1] == "kind" else []
         return f"{full} is missing" + (f"; expected one of {', '.join(kinds)}" if kinds else "")
     if isinstance(value, dict):
         return f"{field}: {reason}".lstrip(": ")
     return f"{field} = {value!r}: {reason[0].lower()}{reason[1:]}"
 
 
-def _struct(raw: dict[str, Any], keys: list[str | int]) -> list[Any]:
+def _struct(root: type[Struct], raw: dict[str, Any], keys: list[str | int]) -> list[Any]:
     """The struct classes that the table at ``keys`` may be, narrowed by each ``kind`` on the way."""
-    types: list[Any] = [Experiment]
+    types: list[Any] = [root]
     table: Any = raw
     for key in keys:
         if isinstance(key, str):
@@ -490,16 +503,16 @@ def _options(annotation: Any) -> tuple[Any, ...]:
     return get_args(annotation) if union else (annotation,)
 
 
-def _fields(raw: dict[str, Any], keys: list[str | int]) -> list[str]:
-    owner = _struct(raw, keys)[0]
+def _fields(root: type[Struct], raw: dict[str, Any], keys: list[str | int]) -> list[str]:
+    owner = _struct(root, raw, keys)[0]
     tag = ["kind"] if owner.__struct_config__.tag_field else []
     return tag + list(owner.__struct_fields__)
 
 
-def _choices(raw: dict[str, Any], keys: list[str | int]) -> list[str]:
+def _choices(root: type[Struct], raw: dict[str, Any], keys: list[str | int]) -> list[str]:
     if keys[-1] == "kind":
-        return [repr(option.__struct_config__.tag) for option in _struct(raw, keys[:-1])]
-    owner = _struct(raw, keys[:-1])[0]
+        return [repr(option.__struct_config__.tag) for option in _struct(root, raw, keys[:-1])]
+    owner = _struct(root, raw, keys[:-1])[0]
     return [repr(choice) for choice in get_args(get_type_hints(owner)[str(keys[-1])])]
 
 
