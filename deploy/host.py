@@ -17,6 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
+
 from deploy import cost, record
 from deploy.aws import Aws
 from deploy.cost import Charge, Instance
@@ -37,6 +39,7 @@ SPEND_EVERY = 60.0  # s
 ACCESS_EVERY = 10.0  # s between looks whether Redis has moved
 STOP_SECONDS = 60.0  # for the child to stop
 FAILURES = 3
+REDIS_MEMORY_SHARE = 0.5  # of the master's host
 PAUSE = 5.0  # s after a failure
 
 log = logging.getLogger("es.deploy")
@@ -220,7 +223,8 @@ def _lead(host: Host, metadata: InstanceMetadata, stop: threading.Event) -> str 
     ledger = Books(host)
     copy, spend = Every(COPY_EVERY), Every(SPEND_EVERY)
     failures, reached = 0, -1
-    with TlsRedis(REDIS_PORT, passwords) as redis:
+    memory = int(psutil.virtual_memory().total * REDIS_MEMORY_SHARE / 2**20)
+    with TlsRedis(host.address, REDIS_PORT, passwords, memory) as redis:
         access = Access(f"rediss://{host.address}:{REDIS_PORT}", redis.ca.read_text())
         host.aws.put_parameter(host.names.parameter(REDIS_PARAMETER), json.dumps(access._asdict()))
         login = {"ES_REDIS_USER": "master", "ES_REDIS_PASSWORD": passwords["master"]}

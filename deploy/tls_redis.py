@@ -1,7 +1,5 @@
-"""The Redis of a fleet: TLS only, a certificate made on the spot, two users, nothing on disk."""
+"""The Redis of a fleet, on the master's host: as `es.redis_config` sets it up, new with every start."""
 
-import re
-import shutil
 import subprocess
 import tempfile
 import time
@@ -9,46 +7,51 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from es import protocol
+from es import protocol, redis_config
 from es.errors import RedisError, RedisUnavailableError
 from es.protocol import Login, MasterClient
+from es.redis_server import find_binary
 
-SERVERS = ("redis-server", "valkey-server", "redis6-server")
+ANYWHERE = "* -::*"  # the security group says who gets here
 START_SECONDS = 20.0
 STOP_SECONDS = 10.0
 
 
 class TlsRedis:
-    """A server for everybody who knows a password; ends with the ``with`` block.
-
-    Its certificate is its own authority, which clients pin. The key never leaves this host, so that a Redis
-    that takes over elsewhere has another certificate.
+    """A server that lives as long as the ``with`` block; its certificate and their keys never leave this host.
 
     Raises:
-        RedisError: no server with TLS is installed, or it did not start.
+        RedisError: no server is installed, or it has no TLS, or it did not start.
     """
 
-    def __init__(self, port: int, passwords: dict[str, str]) -> None:
+    def __init__(self, address: str, port: int, passwords: dict[str, str], max_memory_mb: int) -> None:
         """Start it.
 
         Args:
-            port: on all addresses.
+            address: of this host, for others.
+            port: for TLS, on all of the host's addresses.
             passwords: of the users ``master`` and ``worker``.
+            max_memory_mb: at which it refuses to take more.
         """
         self._directory = tempfile.TemporaryDirectory(prefix="es-redis-")
         folder = Path(self._directory.name)
         self.url = f"rediss://127.0.0.1:{port}"
-        self.ca = folder / "certificate.pem"
+        self.ca = folder / "ca.pem"
+        for user, password in passwords.items():
+            path = folder / f"{user}.password"
+            path.touch(mode=0o600)
+            path.write_text(password)
+        redis_config.write(
+            folder,
+            [address, "127.0.0.1"],
+            port=port,
+            bind=ANYWHERE,
+            max_memory_mb=max_memory_mb,
+            redis_major=redis_config.installed_major() or redis_config.SELECTORS_SINCE,
+        )
         self._login = Login("master", passwords["master"], str(self.ca))
         self._log = folder / "redis.log"
-        binary = next((found for name in SERVERS if (found := shutil.which(name))), None)
-        if binary is None:
-            raise RedisError(f"no Redis server found: expected one of {', '.join(SERVERS)}")
-        _make_certificate(folder / "key.pem", self.ca)
-        settings = folder / "redis.conf"
-        settings.write_text(_settings(folder, port, passwords, selectors=_version(binary) >= 7))
-        settings.chmod(0o600)
-        self._command = [binary, str(settings)]
+        self._command = [find_binary(), str(folder / "redis.conf")]
         self._process = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -62,6 +65,7 @@ class TlsRedis:
             except RedisUnavailableError:
                 if time.monotonic() > deadline or process.poll() is not None:
                     process.kill()
+                    process.wait()
                     last = self._log.read_text(errors="replace").strip().splitlines()[-1:]
                     raise RedisError(
                         f"{self._command[0]} did not start with TLS: {''.join(last) or 'no output'}"
@@ -88,46 +92,3 @@ class TlsRedis:
             self._process.kill()
             self._process.wait()
         self._directory.cleanup()
-
-
-def _settings(folder: Path, port: int, passwords: dict[str, str], *, selectors: bool) -> str:
-    lines = [
-        "bind * -::*",
-        "protected-mode no",
-        "port 0",
-        f"tls-port {port}",
-        f"tls-cert-file {folder / 'certificate.pem'}",
-        f"tls-key-file {folder / 'key.pem'}",
-        f"tls-ca-cert-file {folder / 'certificate.pem'}",
-        "tls-auth-clients no",
-        'tls-protocols "TLSv1.2 TLSv1.3"',
-        f"dir {folder}",
-        'save ""',
-        "appendonly no",
-        "daemonize no",
-        "user default off resetpass nocommands",
-        protocol.master_acl("master", passwords["master"]),
-        protocol.worker_acl("worker", passwords["worker"], selectors=selectors),
-    ]
-    return "".join(f"{line}\n" for line in lines)
-
-
-def _make_certificate(key: Path, certificate: Path) -> None:
-    command = [
-        *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
-        *("-keyout", str(key), "-out", str(certificate), "-days", "60", "-subj", "/CN=opensim-es"),
-        *("-addext", "keyUsage=critical,digitalSignature,keyCertSign"),
-    ]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, umask=0o077)
-    except OSError as error:
-        raise RedisError(f"no openssl to make a certificate with: {error.strerror}") from error
-    if done.returncode:
-        raise RedisError(f"openssl made no certificate: {done.stderr.strip().splitlines()[-1:]}")
-
-
-
-def _version(binary: str) -> int:
-    done = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False)
-    match = re.search(r"v=(\d+)", done.stdout)
-    return int(match[1]) if match else 0

@@ -17,6 +17,10 @@ COMMANDS = {
     "show": ("es.commands.inspect:show", "Show everything about one generation."),
     "evaluate": ("es.commands.evaluate:evaluate", "Run unperturbed episodes of a trained policy."),
     "replay": ("es.commands.replay:replay", "Film an episode of a trained policy."),
+    "redis-config": (
+        "es.commands.redis_config:redis_config_command",
+        "Write the settings of a Redis that a fleet may share.",
+    ),
     "observations": ("es.commands.observations:observations", "Show what a trained policy observes."),
 }
 

@@ -1,6 +1,7 @@
 """Everything about Redis: which keys exist, what the messages are, who may do what.
 
-All keys of a run start with ``es:{run}:`` and expire KEY_TTL after the master's last sign of life.
+All keys of a run start with ``es:{run}:`` and expire KEY_TTL after the master's last sign of life. The master
+alone creates them and sets their expiry, so that workers need no command that could end a key.
 
     key                        type     written by  read by  holds
     es:current                 string   master      workers  id of the run announced last
@@ -8,8 +9,10 @@ All keys of a run start with ``es:{run}:`` and expire KEY_TTL after the master's
     es:{run}:generation:{g}    string   master      workers  Generation; one key, fetched once per host
     es:{run}:tasks             stream   master      workers  Task in field "m"; consumer group "workers"
     es:{run}:results           stream   workers     master   Result in field "m"; deleted once read
-    es:{run}:workers           hash     workers     master   worker id -> WorkerReport
+    es:{run}:workers           hash     workers     master   worker id -> WorkerReport; "" keeps the key
     es:{run}:rejected          integer  workers     master   messages skipped because they made no sense
+
+``worker_acl`` and ``master_acl`` say the same to Redis.
 
 A task is delivered to one consumer, the agent of one host, which refreshes its lease every LEASE_REFRESH. A
 lease that nobody refreshed for LEASE is taken over by another host. Completing a task adds its result and
@@ -23,7 +26,9 @@ Messages are one version byte followed by msgpack. Nothing a peer sends is ever 
 """
 
 import functools
+import hashlib
 import re
+import ssl
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any, Concatenate, Literal, NamedTuple, ParamSpec, TypeVar, cast
@@ -46,6 +51,8 @@ M = TypeVar("M", bound="Message")
 
 VERSION = 1
 MAX_MESSAGE_BYTES = 256 * 2**20
+MAX_RESULT_BYTES = 32 * 2**20
+MAX_REPORT_BYTES = 2**12
 KEY_TTL = 3600  # s
 FINISHED_TTL = 60  # s
 LEASE = 3.0  # s
@@ -171,14 +178,20 @@ def encode(message: Message) -> bytes:
     return bytes([VERSION]) + msgspec.msgpack.encode(message)
 
 
-def decode(data: bytes, expected: type[M]) -> M:
+def decode(data: bytes, expected: type[M], limit: int | None = None) -> M:
     """From bytes.
+
+    Args:
+        data: what arrived.
+        expected: what it should be.
+        limit: bytes above which it is not even looked at; None: MAX_MESSAGE_BYTES.
 
     Raises:
         ProtocolError: too long, of another version, or not an ``expected``.
     """
-    if len(data) > MAX_MESSAGE_BYTES:
-        raise ProtocolError(f"expected at most {MAX_MESSAGE_BYTES} bytes, got {len(data)}")
+    limit = MAX_MESSAGE_BYTES if limit is None else limit
+    if len(data) > limit:
+        raise ProtocolError(f"expected at most {limit} bytes, got {len(data)}")
     if data[:1] != bytes([VERSION]):
         raise ProtocolError(f"expected a message of protocol version {VERSION}, got it starting {data[:4]!r}")
     try:
@@ -204,21 +217,56 @@ def unpack(data: bytes, *sizes: int) -> Array:
     return np.frombuffer(data, dtype="<f8").astype(np.float64, copy=False)
 
 
+class Login(NamedTuple):
+    """Who we are to Redis, and how we know that it is the right one."""
+
+    user: str | None = None
+    """ACL user; None: the one in the address, else ``default``."""
+    password: str | None = None
+    ca: str | None = None
+    """PEM file of the only authority that counts with ``rediss://``; None: those of the system."""
+
+    def __repr__(self) -> str:
+        return f"Login(user={self.user!r}, password={'***' if self.password else None}, ca={self.ca!r})"
+
+
 def display_url(url: str) -> str:
-    """The address without user and password, for messages."""
-    return re.sub(r"//[^/]*@", "//", url)
+    """The address without user, password and whatever follows the path, for messages."""
+    url = url.split("?")[0]
+    # An unescaped slash in a password makes a wrong address, but must not make a message that shows it.
+    return re.sub(r"//[^/]*@" if url.startswith("unix:") else r"//.*@", "//", url)
 
 
-def connect(url: str, password: str | None = None) -> redis.Redis:
+def holds_password(url: str) -> bool:
+    """Whether anybody who reads this address learns a password."""
+    return bool(re.search(r"//[^/@]*:.*@|[?&]password=", url))
+
+
+def connect(url: str, login: Login = Login()) -> redis.Redis:  # noqa: B008  (immutable)
     """A client for ``redis://``, ``rediss://`` or ``unix://``; no connection is made yet.
 
+    A pinned authority is expected to vouch for this one Redis and nothing else, so its certificate need not
+    name the host, whose address may change; with the system's authorities the name is checked.
+
     Raises:
-        RedisError: not such an address.
+        RedisError: not such an address, or the authority's file is missing.
     """
+    known = {"username": login.user, "password": login.password}
+    settings: dict[str, Any] = {name: value for name, value in known.items() if value}
+    if url.startswith("rediss://"):
+        settings |= {"ssl_cert_reqs": "required", "ssl_check_hostname": login.ca is None}
+        settings |= {"ssl_ca_certs": login.ca, "ssl_min_version": ssl.TLSVersion.TLSv1_2}
+    elif login.ca:
+        raise RedisError(
+            f"{display_url(url)}: a certificate authority (--redis-ca) is given, but this address is not "
+            "encrypted: expected rediss://HOST:PORT"
+        )
     try:
+        if login.ca:
+            ssl.create_default_context(cafile=login.ca)  # the library says only that connecting failed
         client: redis.Redis = redis.Redis.from_url(
             url,
-            **({"password": password} if password else {}),
+            **settings,
             socket_connect_timeout=5,
             socket_timeout=10,
             protocol=2,  # the shape of answers should not depend on the library's version
@@ -230,7 +278,64 @@ def connect(url: str, password: str | None = None) -> redis.Redis:
             f"{display_url(url)}: not a Redis address: expected redis://HOST:PORT, rediss://HOST:PORT or "
             "unix:///PATH"
         ) from error
+    except OSError as error:  # ssl.SSLError is one
+        raise RedisError(f"{login.ca}: not a certificate authority in PEM format: {error}") from error
     return client
+
+
+# Which commands a worker needs on which keys; the docstring's table says what for.
+_WORKER_READS = {"get": ("es:current", "es:*:announcement", "es:*:generation:*")}
+_WORKER_WRITES = {
+    "es:*:tasks": ("xreadgroup", "xpending", "xclaim", "xack", "xdel"),
+    "es:*:results": ("xadd",),
+    "es:*:workers": ("hset", "hdel"),
+    "es:*:rejected": ("incrby",),
+}
+_WORKER_PLAIN = ("ping", "select", "time", "multi", "exec", "discard")
+_MASTER_ALSO = ("set", "del", "expire", "xgroup|create", "xread", "xlen", "hvals", "info")
+
+
+def worker_acl(user: str, password: str, *, selectors: bool = True) -> str:
+    """The line of an ACL file that makes a Redis user who can work and do nothing else.
+
+    Args:
+        user: its name.
+        password: only its SHA-256 digest enters the line.
+        selectors: bind each command to the keys it is needed on, which takes Redis 7. Without (Redis 6.2), a
+            worker can do any of its commands on any of its keys, so a hostile one could also withhold
+            others' results.
+    """
+    if selectors:
+        rules = [
+            f"(+{command} {' '.join(f'%R~{key}' for key in keys)})" for command, keys in _WORKER_READS.items()
+        ]
+        rules += [f"({_allowed(commands)} ~{key})" for key, commands in _WORKER_WRITES.items()]
+    else:
+        rules = [f"~{key}" for keys in _WORKER_READS.values() for key in keys]
+        rules += [*(f"~{key}" for key in _WORKER_WRITES), _allowed(_worker_commands())]
+    return _acl_line(user, password, [_allowed(_WORKER_PLAIN), *rules])
+
+
+def master_acl(user: str, password: str) -> str:
+    """The line of an ACL file that makes a Redis user for masters and the workers on their machines."""
+    return _acl_line(
+        user, password, ["~es:*", _allowed((*_WORKER_PLAIN, *_worker_commands(), *_MASTER_ALSO))]
+    )
+
+
+def _worker_commands() -> list[str]:
+    return [*_WORKER_READS, *(command for commands in _WORKER_WRITES.values() for command in commands)]
+
+
+def _allowed(commands: Iterable[str]) -> str:
+    return " ".join(f"+{command}" for command in commands)
+
+
+def _acl_line(user: str, password: str, rules: list[str]) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", user):
+        raise RedisError(f"{user!r}: not a user name: expected letters, digits, dot, dash and underscore")
+    digest = hashlib.sha256(password.encode()).hexdigest()
+    return " ".join([f"user {user} on #{digest} resetchannels -@all", *rules])
 
 
 class _Client:
@@ -241,7 +346,16 @@ class _Client:
     def _explain(self, error: redis.RedisError) -> RedisError:
         reason = " ".join(str(error).split())
         if isinstance(error, redis.AuthenticationError | AuthorizationError):
-            return RedisError(f"{self._url}: Redis refuses the password (from ES_REDIS_PASSWORD): {reason}")
+            return RedisError(
+                f"{self._url}: Redis refuses the password (from ES_REDIS_PASSWORD) or the user: {reason}"
+            )
+        if "CERTIFICATE_VERIFY_FAILED" in reason:
+            return RedisError(
+                f"{self._url}: this is not the Redis that was expected, its certificate is not from the "
+                f"authority in --redis-ca: {reason}"
+            )
+        if "WRONG_VERSION_NUMBER" in reason:
+            return RedisError(f"{self._url}: expected encryption, got none; is it redis://? {reason}")
         if isinstance(error, redis.ConnectionError | redis.TimeoutError):
             return RedisUnavailableError(f"{self._url}: no answer from Redis: {reason}")
         return RedisError(f"{self._url}: Redis refuses: {reason}")
@@ -315,10 +429,18 @@ class MasterClient(_Client):
         with self._redis.pipeline(transaction=True) as pipe:
             pipe.delete(self._key("tasks"), self._key("results"))
             pipe.xgroup_create(self._key("tasks"), GROUP, id="0", mkstream=True)
+            pipe.xadd(self._key("results"), {"m": b""}, maxlen=0, approximate=False)  # exists, and is empty
             pipe.set(self._key("announcement"), encode(announcement), ex=KEY_TTL)
             pipe.set(CURRENT_RUN, self._run_id, ex=KEY_TTL)
-            pipe.expire(self._key("tasks"), KEY_TTL)
+            self._keep(pipe, ("tasks", "results"))
             pipe.execute()
+
+    def _keep(self, pipe: Any, names: Iterable[str]) -> None:
+        """Postpone the expiry of keys; those that workers write to and that may be empty exist afterwards."""
+        pipe.hset(self._key("workers"), "", b"")
+        pipe.set(self._key("rejected"), 0, nx=True)
+        for name in (*names, "workers", "rejected"):
+            pipe.expire(self._key(name), KEY_TTL)
 
     @_translated
     def publish(self, generation: Generation, tasks: Iterable[Task]) -> None:
@@ -344,7 +466,7 @@ class MasterClient(_Client):
             self._read.append(entry)
             self._last_read = entry
             try:
-                results.append(decode((fields or {}).get(b"m", b""), Result))
+                results.append(decode((fields or {}).get(b"m", b""), Result, MAX_RESULT_BYTES))
             except ProtocolError as error:
                 errors.append(error)
         return results, errors
@@ -352,16 +474,14 @@ class MasterClient(_Client):
     @_translated
     def keep_alive(self, generations: Sequence[int]) -> bool:
         """Postpone the expiry of the run's keys; False if some are gone, because Redis was restarted."""
-        needed = ["announcement", "tasks", *(f"generation:{g}" for g in generations)]
+        needed = ["announcement", "tasks", "results", *(f"generation:{g}" for g in generations)]
         with self._redis.pipeline(transaction=False) as pipe:
-            for name in needed:
-                pipe.expire(self._key(name), KEY_TTL)
-            for name in ("results", "workers", "rejected"):
-                pipe.expire(self._key(name), KEY_TTL)
             # Unless another run was announced since: workers without a preference serve the latest.
             pipe.set(CURRENT_RUN, self._run_id, nx=True)
             pipe.expire(CURRENT_RUN, KEY_TTL)
-            return all(pipe.execute()[: len(needed)])
+            self._keep(pipe, needed)
+            first = 4
+            return all(pipe.execute()[first : first + len(needed)])
 
     @_translated
     def forget(self, generation: int) -> None:
@@ -379,7 +499,7 @@ class MasterClient(_Client):
         known = []
         for data in reports:
             try:
-                known.append(decode(data, WorkerReport))
+                known.append(decode(data, WorkerReport, MAX_REPORT_BYTES))
             except ProtocolError:
                 continue
         return [report for report in known if abs(now - report.seen) < WORKER_LOST]
@@ -496,7 +616,6 @@ class WorkerClient(_Client):
             self._close(pipe, run_id, entry)
             if count:
                 pipe.incr(f"es:{run_id}:rejected")
-                pipe.expire(f"es:{run_id}:rejected", KEY_TTL)
             pipe.execute()
 
     @staticmethod
@@ -514,8 +633,8 @@ class WorkerClient(_Client):
         """Deliver the result and close the task, both or neither."""
         run_id = lease.task.run_id
         with self._redis.pipeline(transaction=True) as pipe:
-            pipe.xadd(f"es:{run_id}:results", {"m": encode(result)})
-            pipe.expire(f"es:{run_id}:results", KEY_TTL)
+            # If the stream is gone, the run is over or its master is about to publish again.
+            pipe.xadd(f"es:{run_id}:results", {"m": encode(result)}, nomkstream=True)
             self._close(pipe, run_id, lease.entry)
             pipe.execute()
 
@@ -544,10 +663,7 @@ class WorkerClient(_Client):
         """Give a sign of life, stamped with Redis' clock."""
         now: Any = self._redis.time()
         stamped = msgspec.structs.replace(report, seen=now[0] + now[1] / 1e6)
-        with self._redis.pipeline(transaction=False) as pipe:
-            pipe.hset(f"es:{run_id}:workers", self._worker, encode(stamped))
-            pipe.expire(f"es:{run_id}:workers", KEY_TTL)
-            pipe.execute()
+        self._redis.hset(f"es:{run_id}:workers", self._worker, encode(stamped))
 
     @_translated
     def leave(self, run_id: str) -> None:

@@ -63,7 +63,7 @@ patience_option = click.option(
 @_experiment_options
 @workers_option
 @options.runs_dir
-@options.redis_url
+@options.redis
 def run(
     experiment: str,
     name: str | None,
@@ -89,7 +89,7 @@ def run(
 @_experiment_options
 @patience_option
 @options.runs_dir
-@options.redis_url
+@options.redis
 def master(
     experiment: str,
     name: str | None,
@@ -115,7 +115,7 @@ def master(
 @workers_option
 @patience_option
 @options.runs_dir
-@options.redis_url
+@options.redis
 def resume(
     run_name: str,
     generations: int | None,
@@ -169,7 +169,7 @@ def _create(
 def _check_redis(redis_url: str | None) -> None:
     """Find out before anything is written whether this Redis, if it is not our own, will do."""
     if redis_url is not None:
-        connection = protocol.connect(redis_url, options.redis_password(redis_url))
+        connection = protocol.connect(redis_url, options.redis_login(redis_url))
         MasterClient(connection, redis_url, run_id="").check()
 
 
@@ -222,17 +222,17 @@ def _train_with_fleet(
             check()
 
     with ExitStack() as stack:
-        password = None
+        login = protocol.Login()
         if redis_url is None:
             server = stack.enter_context(RedisServer())
             supervisors.append(server.revive)
             redis_url = server.url
         else:
-            password = options.redis_password(redis_url)
-        client = MasterClient(protocol.connect(redis_url, password), redis_url, announcement.run_id)
+            login = options.redis_login(redis_url)
+        client = MasterClient(protocol.connect(redis_url, login), redis_url, announcement.run_id)
         client.check()
         if processes:
-            local = LocalWorker(redis_url, announcement.run_id, processes, run.worker_log)
+            local = LocalWorker(redis_url, login, announcement.run_id, processes, run.worker_log)
             supervisors.append(stack.enter_context(local).check)
         observer = stack.enter_context(TerminalObserver(console, experiment.budget.generations))
         console.print(

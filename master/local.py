@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from es.errors import RunDirectoryError, WorkersLostError
+from es.protocol import Login
 
 STOP_SECONDS = 30.0
 
@@ -19,7 +20,7 @@ class LocalWorker:
         RunDirectoryError: the log cannot be written.
     """
 
-    def __init__(self, url: str, run_id: str, processes: int, log: Path) -> None:
+    def __init__(self, url: str, login: Login, run_id: str, processes: int, log: Path) -> None:
         self._log = log
         try:
             output = log.open("ab")
@@ -36,8 +37,7 @@ class LocalWorker:
                     f"--run={run_id}",
                     "--lifeline",
                 ],
-                # Not an argument: the address may hold a password, and arguments are everybody's to read.
-                env={**os.environ, "ES_REDIS_URL": url},
+                env=_environment(url, login),
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
@@ -71,3 +71,10 @@ class LocalWorker:
             self._process.wait()
         if self._process.stdin:
             self._process.stdin.close()
+
+
+def _environment(url: str, login: Login) -> dict[str, str]:
+    """Ours, with this Redis and no other; not arguments, which are everybody's to read."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("ES_REDIS_")}
+    redis = {"URL": url, "USER": login.user, "PASSWORD": login.password, "CA": login.ca}
+    return inherited | {f"ES_REDIS_{name}": value for name, value in redis.items() if value}

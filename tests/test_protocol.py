@@ -14,6 +14,7 @@ from es.protocol import (
     Announcement,
     Episode,
     Generation,
+    Login,
     MasterClient,
     Outcome,
     Result,
@@ -95,7 +96,13 @@ def test_arrays_survive_the_wire_and_their_length_is_checked(array: np.ndarray) 
 
 def test_addresses_are_shown_without_secrets() -> None:
     assert protocol.display_url("rediss://user:secret@host:6379/0") == "rediss://host:6379/0"
+    assert protocol.display_url("rediss://user:sec/r@et@host:6379?password=x") == "rediss://host:6379"
     assert protocol.display_url("unix:///tmp/x.sock") == "unix:///tmp/x.sock"
+    assert "secret" not in repr(Login("user", "secret"))
+    for harmless in ("rediss://host:6379", "rediss://user@host:6379", "unix:///tmp/x.sock"):
+        assert not protocol.holds_password(harmless)
+    for telling in ("redis://:secret@host", "rediss://user:secret@host:1", "redis://host?password=secret"):
+        assert protocol.holds_password(telling)
     with pytest.raises(RedisError, match="not a Redis address: expected redis://HOST:PORT"):
         protocol.connect("http://host")
 
@@ -227,7 +234,7 @@ def test_every_key_expires(connection: redis.Redis, master: MasterClient) -> Non
     client.report(RUN, WorkerReport("a", "h", 1, "1.0", 0, 0, 1.0, 0.0))
     assert master.keep_alive([1])
     keys = connection.keys("*")
-    assert len(keys) == 6
+    assert len(keys) == 7
     assert all(0 < connection.ttl(key) <= protocol.KEY_TTL for key in keys)
     master.forget(1)
     master.finish(ANNOUNCEMENT)
@@ -258,14 +265,14 @@ def test_a_restarted_redis_is_noticed(connection: redis.Redis, master: MasterCli
 def test_silence_and_refusal_are_told_apart(redis_server: RedisServer) -> None:
     connection = protocol.connect(redis_server.url)
     connection.config_set("requirepass", "secret")
-    wrong = MasterClient(protocol.connect(redis_server.url, "guess"), redis_server.url, RUN)
+    wrong = MasterClient(protocol.connect(redis_server.url, Login(None, "guess")), redis_server.url, RUN)
     with pytest.raises(RedisError, match="password") as refused:
         wrong.check()
     assert not isinstance(refused.value, RedisUnavailableError)
     none = MasterClient(protocol.connect(redis_server.url), redis_server.url, RUN)
     with pytest.raises(RedisError, match="ES_REDIS_PASSWORD"):
         none.check()
-    MasterClient(protocol.connect(redis_server.url, "secret"), redis_server.url, RUN).check()
+    MasterClient(protocol.connect(redis_server.url, Login(None, "secret")), redis_server.url, RUN).check()
     away = MasterClient(protocol.connect("redis://127.0.0.1:1"), "redis://127.0.0.1:1", RUN)
     with pytest.raises(RedisUnavailableError, match=r"redis://127\.0\.0\.1:1: no answer from Redis"):
         away.check()

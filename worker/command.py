@@ -21,7 +21,7 @@ log = logging.getLogger("es.worker")
 
 
 @click.command()
-@options.redis_url
+@options.redis
 @click.option("--workers", type=click.IntRange(1), help="Rollout processes. [default: one per core]")
 @click.option(
     "--run", "run_id", metavar="ID", help="Serve only the run with this id, and leave when it is over."
@@ -111,7 +111,7 @@ def worker(
             target=watch, args=(stop, InstanceMetadata()), kwargs={"certain": spot}, name="spot", daemon=True
         ).start()
     name = worker_id()
-    client = WorkerClient(protocol.connect(redis_url, options.redis_password(redis_url)), redis_url, name)
+    client = WorkerClient(protocol.connect(redis_url, options.redis_login(redis_url)), redis_url, name)
     settings = Settings(
         processes=workers or os.cpu_count() or 1,
         run_id=run_id,

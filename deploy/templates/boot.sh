@@ -45,7 +45,8 @@ if command -v dnf; then
     retry dnf install --quiet --assumeyes "$PYTHON" "$PYTHON-pip"
     if [ "$ROLE" = master ]; then
         # Both speak TLS; the second, older one confines workers less (no ACL selectors).
-        retry dnf install --quiet --assumeyes openssl valkey || retry dnf install --quiet --assumeyes redis6
+        dnf install --quiet --assumeyes valkey || retry dnf install --quiet --assumeyes redis6
+        ln -sf "$(command -v valkey-server || command -v redis6-server)" /usr/local/bin/redis-server
     fi
 fi
 mkdir -p "$home"
