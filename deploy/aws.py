@@ -1,4 +1,4 @@
-"""Everything that is asked of AWS; the only file that knows boto3. What is asked for stands in `deploy.resources`.
+"""Everything that is asked of AWS; the only file that knows boto3. `deploy.resources` says what is asked for.
 
 Addresses are the SDK's own business: AWS_ENDPOINT_URL, profiles and regions work as everywhere.
 """
@@ -16,14 +16,13 @@ from botocore.exceptions import (
     ClientError,
     EndpointConnectionError,
     NoCredentialsError,
-    NoRegionError,
     PartialCredentialsError,
     ProfileNotFound,
     SSOError,
     TokenRetrievalError,
 )
 
-from deploy import resources
+from deploy import refusals, resources
 from deploy.cost import Instance, Price
 from deploy.resources import TAG, Names, Request, Role
 from es.errors import CloudError, DeploymentError
@@ -34,40 +33,6 @@ STANDARD_FAMILIES = "acdhimrtz"  # first letters of the types that the two quota
 ALIVE = ("pending", "running", "stopping", "stopped", "shutting-down")
 PROPAGATION = 120.0  # s until IAM is known everywhere
 POLL = 2.0  # s
-
-LOG_IN = (
-    "AWS does not accept the credentials ({reason}): log in, e.g. with `aws sso login` or `aws configure`, or set "
-    "AWS_PROFILE"
-)
-NO_CAPACITY = (
-    "AWS has no instances of these types to give at the moment: list more of them in `instance_types`"
-)
-QUOTA = "the quota for {market} vCPUs is too small; `es deploy plan` tells how to raise it"
-# What AWS calls it in answers and in the activities of Auto Scaling groups, and what to do about it.
-ADVICE = {
-    "VcpuLimitExceeded": QUOTA.format(market="on-demand"),
-    "vCPU capacity than your current vCPU limit": QUOTA.format(market="on-demand"),
-    "MaxSpotInstanceCountExceeded": QUOTA.format(market="spot"),
-    "Max spot instance count exceeded": QUOTA.format(market="spot"),
-    "InsufficientInstanceCapacity": NO_CAPACITY,
-    "UnfulfillableCapacity": NO_CAPACITY,
-    "do not have sufficient": NO_CAPACITY,
-    "no Spot capacity available": NO_CAPACITY,
-    "Spot capacity": NO_CAPACITY,
-    "SpotMaxPriceTooLow": "the spot price is above the on-demand price at the moment; list more `instance_types`",
-}
-BAD_CREDENTIALS = {
-    "AuthFailure",
-    "ExpiredToken",
-    "ExpiredTokenException",
-    "IncompleteSignature",
-    "InvalidAccessKeyId",
-    "InvalidClientTokenId",
-    "RequestExpired",
-    "SignatureDoesNotMatch",
-    "UnrecognizedClientException",
-}
-FORBIDDEN = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "UnauthorizedException", "403"}
 
 
 class Quota(NamedTuple):
@@ -90,37 +55,22 @@ class Group(NamedTuple):
     """When its scheduled end is, ISO 8601."""
 
 
-def advice(text: str) -> str | None:
-    """What to do about a refusal that people really meet; None for others."""
-    return next((hint for known, hint in ADVICE.items() if known in text), None)
-
-
 def explain(error: Exception, action: str) -> CloudError:
     """One line about what went wrong while asking for ``action``, e.g. ``ec2:DescribeInstances``."""
     reason = " ".join(str(error).split())
     if isinstance(error, NoCredentialsError | PartialCredentialsError | SSOError | TokenRetrievalError):
-        return CloudError(LOG_IN.format(reason=reason.rstrip(".")))
-    if isinstance(error, ProfileNotFound | NoRegionError):
-        return CloudError(f"{reason.rstrip('.')}: set AWS_PROFILE or AWS_REGION")
+        return CloudError(refusals.unwelcome(reason))
+    if isinstance(error, ProfileNotFound):
+        return CloudError(f"{reason.rstrip('.')}: set AWS_PROFILE to one of your profiles")
     if isinstance(error, EndpointConnectionError):
         return CloudError(
             f"no answer from AWS to {action}: is the network up, and the region right? {reason}"
         )
     if not isinstance(error, ClientError):
         return CloudError(f"AWS, {action}: {reason}")
-    code = error.response.get("Error", {}).get("Code", "")
-    message = " ".join(error.response.get("Error", {}).get("Message", "").split())
-    if code in BAD_CREDENTIALS:
-        return CloudError(LOG_IN.format(reason=code))
-    if code in FORBIDDEN:
-        hint = ", or name an existing profile with --instance-profile" if action.startswith("iam:") else ""
-        return CloudError(
-            f"AWS does not allow {action} with these credentials: ask the account's administrator for it{hint}"
-        )
-    known = advice(code) or advice(message)
-    return CloudError(
-        f"AWS refuses {action}: {known}" if known else f"AWS refuses {action}: {code}: {message}"
-    )
+    answer = error.response.get("Error", {})
+    message = " ".join(answer.get("Message", "").split())
+    return CloudError(refusals.refused(answer.get("Code", ""), message, action))
 
 
 class Aws:
@@ -175,7 +125,7 @@ class Aws:
         return str(self._call("sts", "get_caller_identity")["Account"])
 
     def quota(self, market: str) -> Quota:
-        """vCPUs of standard families, ``spot`` or ``on-demand``, in this region."""
+        """VCPUs of standard families, ``spot`` or ``on-demand``, in this region."""
         code = resources.SPOT_QUOTA if market == "spot" else resources.ON_DEMAND_QUOTA
         which = {"ServiceCode": "ec2", "QuotaCode": code}
         answer = self._call("service-quotas", "get_service_quota", absent=["NoSuchResource"], **which)
@@ -249,8 +199,8 @@ class Aws:
                 f"subnets: expected some of one VPC in {self.region}, got {', '.join(subnets)}"
             )
         raise DeploymentError(
-            f"no default VPC in {self.region}: make one with `aws ec2 create-default-vpc --region {self.region}`, "
-            "or name `subnets` of another"
+            f"no default VPC in {self.region}: make one with `aws ec2 create-default-vpc --region "
+            f"{self.region}`, or name `subnets` of another"
         )
 
     # Instances.
@@ -353,7 +303,7 @@ class Aws:
         return None
 
     def make_group(self, names: Names, role: Role, request: Request, until: datetime) -> None:
-        """Make or change a group, and plan its end. A new one is empty until ``resize``: first the end, then cost."""
+        """Make or change a group and plan its end; a new one is empty until ``resize``: the end comes first."""
         marks = resources.group_tags(names, role, until)
         # Asked first: creating a group that exists is refused by AWS, but nothing else should depend on that.
         if self.group(names, role) is None:
@@ -393,7 +343,7 @@ class Aws:
         for activity in found["Activities"] if found else []:
             if activity["StatusCode"] in ("Failed", "Cancelled"):
                 message = " ".join(activity.get("StatusMessage", "").split())
-                return advice(message) or message
+                return refusals.advice(message) or message
             if activity["StatusCode"] == "Successful":
                 return None
         return None
@@ -510,8 +460,10 @@ class Aws:
         """
         bucket = names.bucket
         if not self.has_bucket(bucket):
-            place = {"CreateBucketConfiguration": {"LocationConstraint": self.region}}
-            self._call("s3", "create_bucket", Bucket=bucket, **({} if self.region == "us-east-1" else place))
+            request: Request = {"Bucket": bucket}
+            if self.region != "us-east-1":  # which is where buckets are unless they say otherwise
+                request["CreateBucketConfiguration"] = {"LocationConstraint": self.region}
+            self._call("s3", "create_bucket", **request)
         closed = dict.fromkeys(
             ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True
         )
@@ -557,7 +509,7 @@ class Aws:
 
 
 def _is_spot(instance: Any) -> bool:
-    return instance.get("InstanceLifecycle") == "spot"
+    return bool(instance.get("InstanceLifecycle") == "spot")
 
 
 def _tag(tags: Sequence[dict[str, str]] | None, key: str) -> str:

@@ -31,8 +31,8 @@ class Deployment(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     experiment: str
     """A shipped experiment, or the path of an experiment file, seen from this one."""
     instance_types: Annotated[tuple[str, ...], Meta(min_length=1, max_length=40)]
-    """Types a worker may have; the more, the easier AWS finds spot capacity. x86_64, families C, D, H, I, M, R, T,
-    Z, sizes from ``large``: OpenSim has no wheel for Linux on aarch64."""
+    """Types a worker may have; the more, the easier AWS finds spot capacity. x86_64 (OpenSim has no wheel for
+    Linux on aarch64), families C, D, H, I, M, R, T and Z, sizes from ``large``."""
     vcpus: Annotated[int, Meta(ge=2, le=20_000)]
     """How many vCPUs all workers have together; each runs one rollout process."""
     market: Literal["spot", "on-demand"] = "spot"
@@ -40,7 +40,7 @@ class Deployment(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     max_spend: Dollars
     """Dollars after which the fleet ends, counted since it was first made."""
     ttl: str
-    """How long the fleet lives at most, from 10m to 30d: ``90m``, ``12h``, ``2d``. AWS itself ends it then."""
+    """How long the fleet lives, from 10m to 30d, e.g. ``90m``, ``12h``, ``2d``; then AWS itself ends it."""
     master_type: str = "m7i.xlarge"
     """Type of the master, which also runs Redis."""
     idle_minutes: Annotated[float, Meta(ge=1, le=1440)] = 15.0
@@ -52,7 +52,8 @@ class Deployment(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     bucket: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")] | None = None
     """An existing S3 bucket to use; None: one of its own."""
     instance_profile: Annotated[str, Meta(pattern=r"^[\w+=,.@-]{1,128}$")] | None = None
-    """An existing instance profile for all instances; None: roles of its own, with as few rights as they need."""
+    """An existing instance profile for all instances; None: roles of its own, with no more rights than they
+    need."""
     prices: dict[str, Dollars] = {}
     """Dollars per hour by instance type, for `plan --offline`, and where AWS does not tell."""
 

@@ -82,7 +82,7 @@ Ledger = Mapping[str, Charge]
 
 
 def vcpus(instance_type: str) -> int:
-    """vCPUs of a type: 2 for ``large``, 4 for ``xlarge``, 4n for ``nxlarge``, in all families there are.
+    """VCPUs of a type: 2 for ``large``, 4 for ``xlarge``, 4n for ``nxlarge``, in all families there are.
 
     Raises:
         ValueError: it is for ARM, or of a family or size that has other quotas or does not follow this rule.

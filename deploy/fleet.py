@@ -1,9 +1,8 @@
-"""plan, up, scale, status, fetch, logs, down: what `es deploy` does, in terms of `deploy.aws`."""
+"""up, scale, status, fetch, logs, down: what `es deploy` does, in terms of `deploy.aws`."""
 
-import math
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -11,12 +10,14 @@ from typing import NamedTuple
 import msgspec
 
 from deploy import boot, cost, policies, record, resources
-from deploy.aws import Aws, Group, Quota
+from deploy.aws import Aws, Group
 from deploy.config import Deployment
-from deploy.cost import Charge, Estimate, Instance, Price
+from deploy.cost import Charge
 from deploy.host import rates
+from deploy.plan import Inventory, Plan, inventory, plan, too_small
 from deploy.record import Record
 from deploy.resources import ROLES, Names, Role
+from deploy.sizing import needs
 from deploy.software import Software
 from es import config
 from es.errors import CloudError, DeploymentError, RunDirectoryError
@@ -26,47 +27,6 @@ Say = Callable[[str], None]
 SETTLE_SECONDS = 60.0
 DOWN_SECONDS = 900.0
 POLL = 5.0
-MARKETS = ("spot", "on-demand")
-
-
-class Inventory(NamedTuple):
-    """What of a deployment exists on AWS; found by tag and by name."""
-
-    groups: list[Role]
-    instances: list[Instance]
-    templates: list[str]
-    security_groups: list[str]
-    profiles: list[Role]
-    parameters: list[str]
-
-    def lines(self, names: Names) -> list[str]:
-        """A line for each thing."""
-        return [
-            *(f"Auto Scaling group {names.role(each)}" for each in self.groups),
-            *(f"instance {each.instance_id} ({each.instance_type}, {each.zone})" for each in self.instances),
-            *(f"launch template {each}" for each in self.templates),
-            *(f"security group {each}" for each in self.security_groups),
-            *(f"IAM role and instance profile {names.role(each)}" for each in self.profiles),
-            *(f"SSM parameter {each}" for each in self.parameters),
-        ]
-
-
-class Plan(NamedTuple):
-    """What `up` would do and what it would cost."""
-
-    names: Names
-    bucket: str
-    quotas: dict[str, Quota]
-    needs: dict[str, int]
-    """vCPUs by market."""
-    prices: list[Price]
-    """Of workers."""
-    on_demand: dict[str, float]
-    estimate: Estimate
-    problems: list[str]
-    """Why `up` would refuse."""
-    exists: Inventory
-    creates: list[str]
 
 
 class Status(NamedTuple):
@@ -83,145 +43,6 @@ class Status(NamedTuple):
     bucket: str
     stored: int
     """Bytes in the bucket."""
-
-
-def bucket_of(names: Names, deployment: Deployment | None) -> str:
-    """Where a deployment keeps its objects."""
-    return deployment.bucket if deployment and deployment.bucket else names.bucket
-
-
-def inventory(aws: Aws, names: Names) -> Inventory:
-    """Look for everything that bears the deployment's tag or name."""
-    return Inventory(
-        groups=[role for role in ROLES if aws.group(names, role)],
-        instances=aws.instances(names.name),
-        templates=aws.launch_templates(names),
-        security_groups=aws.security_groups(names),
-        profiles=aws.profiles(names),
-        parameters=aws.parameters(names),
-    )
-
-
-def needs(deployment: Deployment, wanted: int) -> dict[str, int]:
-    """vCPUs by market; workers come in whole instances, so a group may exceed what is wanted."""
-    workers = max(
-        math.ceil(wanted / each) * each for each in (cost.vcpus(name) for name in deployment.instance_types)
-    )
-    needed = dict.fromkeys(MARKETS, 0)
-    needed["on-demand"] += cost.vcpus(deployment.master_type)
-    needed[deployment.market] += workers
-    return needed
-
-
-def offline_prices(deployment: Deployment) -> tuple[list[Price], float]:
-    """Prices of workers and of the master as the deployment's file states them.
-
-    Raises:
-        DeploymentError: it does not state some.
-    """
-    missing = sorted({*deployment.instance_types, deployment.master_type} - deployment.prices.keys())
-    if missing:
-        raise DeploymentError(f"prices: expected dollars per hour of {', '.join(missing)} too")
-    prices = [Price(each, "", deployment.prices[each]) for each in deployment.instance_types]
-    return prices, deployment.prices[deployment.master_type]
-
-
-def estimate(deployment: Deployment, prices: Sequence[Price], master: float) -> Estimate:
-    """What it will cost."""
-    return cost.estimate(
-        prices,
-        deployment.vcpus,
-        master=master,
-        volume_gb=deployment.volume_gb,
-        hours=deployment.ttl_seconds / 3600,
-        max_spend=deployment.max_spend,
-    )
-
-
-def plan(aws: Aws, name: str, deployment: Deployment) -> Plan:
-    """Find out what `up` would do; changes nothing.
-
-    Raises:
-        DeploymentError: there is no network, or nobody knows what an instance costs.
-        CloudError: AWS refuses.
-    """
-    names = Names(name, deployment.region, aws.account())
-    aws.network(deployment.subnets)
-    exists = inventory(aws, names)
-    on_demand = _on_demand_prices(aws, deployment)
-    prices = _worker_prices(aws, deployment, on_demand)
-    needed = needs(deployment, deployment.vcpus)
-    quotas = {market: aws.quota(market) for market in MARKETS if needed[market]}
-    problems = [
-        problem
-        for market, quota in quotas.items()
-        if (problem := _too_small(quota, market, needed[market], exists.instances, deployment.region))
-    ]
-    return Plan(
-        names,
-        bucket_of(names, deployment),
-        quotas,
-        needed,
-        prices,
-        on_demand,
-        estimate(deployment, prices, on_demand[deployment.master_type]),
-        problems,
-        exists,
-        _creates(names, deployment),
-    )
-
-
-def _too_small(
-    quota: Quota, market: str, needed: int, own: Sequence[Instance], region: str
-) -> str | None:
-    ours = sum(cost.vcpus(each.instance_type) for each in own if each.spot == (market == "spot"))
-    others = max(0, quota.in_use - ours)
-    if others + needed <= quota.limit:
-        return None
-    return (
-        f"{needed} {market} vCPUs are needed, but of the quota of {quota.limit} in {region} "
-        f"{max(0, quota.limit - others)} are free; ask for more (it can take days): "
-        f"{resources.quota_increase(quota.code, others + needed, region)}"
-    )
-
-
-def _on_demand_prices(aws: Aws, deployment: Deployment) -> dict[str, float]:
-    wanted = [deployment.master_type, *(deployment.instance_types if deployment.market == "on-demand" else ())]
-    prices = {}
-    for each in dict.fromkeys(wanted):
-        try:
-            prices[each] = aws.on_demand_price(each)
-        except CloudError as error:
-            if each not in deployment.prices:
-                raise DeploymentError(f"no price of {each}: state it under [prices] ({error})") from error
-            prices[each] = deployment.prices[each]
-    return prices
-
-
-def _worker_prices(aws: Aws, deployment: Deployment, on_demand: dict[str, float]) -> list[Price]:
-    if deployment.market == "on-demand":
-        return [Price(each, "", on_demand[each]) for each in deployment.instance_types]
-    prices = aws.spot_prices(deployment.instance_types)
-    if not prices:
-        raise DeploymentError(
-            f"instance_types: none of {', '.join(deployment.instance_types)} is sold as spot in {deployment.region}"
-        )
-    return prices
-
-
-def _creates(names: Names, deployment: Deployment) -> list[str]:
-    profiles = [f"IAM role and instance profile {names.role(role)}" for role in ROLES]
-    bucket = [f"S3 bucket {names.bucket}, closed to the public"]
-    return [
-        *(bucket if not deployment.bucket else [f"objects in S3 bucket {deployment.bucket}, below {names.name}/"]),
-        *(f"SSM parameter {names.parameter(leaf)} (SecureString)" for leaf in resources.PASSWORDS),
-        f"security group {names.base}: port {resources.REDIS_PORT} from itself, nothing else",
-        *(profiles if not deployment.instance_profile else []),
-        *(f"launch template {names.role(role)}-..." for role in ROLES),
-        f"Auto Scaling group {names.role('master')}: 1 {deployment.master_type}, on-demand",
-        f"Auto Scaling group {names.role('worker')}: {deployment.vcpus} vCPUs, {deployment.market}",
-        f"for both, a scheduled action that ends them after {deployment.ttl}",
-    ]
 
 
 def up(
@@ -244,7 +65,7 @@ def up(
         say: told about each step.
 
     Raises:
-        DeploymentError: the quota is too small, the time or the money is used up, or another experiment is there.
+        DeploymentError: the quota is too small, time or money is used up, or another experiment is there.
         CloudError: AWS refuses.
     """
     experiment = config.load(deployment.experiment)
@@ -307,14 +128,14 @@ def up(
 def _check_time_and_money(aws: Aws, names: Names, bucket: str, agreed: Record) -> None:
     if agreed.until.timestamp() < time.time() + 60:
         raise DeploymentError(
-            f"the time to live of {names.name} ended at {agreed.until:%Y-%m-%d %H:%M} UTC; begin another with "
-            f"`es deploy up {names.name} --renew`"
+            f"the time to live of {names.name} ended at {agreed.until:%Y-%m-%d %H:%M} UTC; begin another "
+            f"with `es deploy up {names.name} --renew`"
         )
     charges = read_ledger(aws, names, bucket)
     if cost.exhausted(charges, agreed.deployment.max_spend):
         raise DeploymentError(
-            f"max_spend = {agreed.deployment.max_spend:g}: {names.name} has spent {cost.spent(charges):.2f} $; "
-            "raise it to go on"
+            f"max_spend = {agreed.deployment.max_spend:g}: {names.name} has spent "
+            f"{cost.spent(charges):.2f} $; raise it to go on"
         )
 
 
@@ -326,8 +147,8 @@ def _check_same_run(
         return
     if aws.objects(bucket, names.key(f"{record.RUN}/")):
         raise DeploymentError(
-            f"{names.name} has begun a run with another experiment: give this deployment another name, or remove "
-            f"the old one and its run with `es deploy down {names.name} --purge`"
+            f"{names.name} has begun a run with another experiment: give this deployment another name, or "
+            f"remove the old one and its run with `es deploy down {names.name} --purge`"
         )
 
 
@@ -381,7 +202,9 @@ def agreed_record(aws: Aws, names: Names, bucket: str) -> Record:
     """
     found = read_record(aws, names, bucket)
     if found is None:
-        raise DeploymentError(f"{names.name}: no such deployment in {names.region}; make it with `es deploy up`")
+        raise DeploymentError(
+            f"{names.name}: no such deployment in {names.region}; make it with `es deploy up`"
+        )
     return found
 
 
@@ -393,12 +216,14 @@ def scale(aws: Aws, names: Names, bucket: str, vcpus: int) -> None:
     """
     agreed = agreed_record(aws, names, bucket)
     if aws.group(names, "worker") is None:
-        raise DeploymentError(f"{names.name}: its groups are gone; make them with `es deploy up {names.name}`")
+        raise DeploymentError(
+            f"{names.name}: its groups are gone; make them with `es deploy up {names.name}`"
+        )
     if vcpus:
         _check_time_and_money(aws, names, bucket, agreed)
         market = agreed.deployment.market
         needed = needs(agreed.deployment, vcpus)[market]
-        problem = _too_small(
+        problem = too_small(
             aws.quota(market), market, needed, aws.instances(names.name), agreed.deployment.region
         )
         if problem:
@@ -444,7 +269,9 @@ def fetch(aws: Aws, names: Names, bucket: str, runs_dir: Path) -> tuple[Path, in
     prefix = names.key(f"{record.RUN}/")
     found = aws.objects(bucket, prefix)
     if not found:
-        raise DeploymentError(f"{names.name}: no run yet; `es deploy logs {names.name}` tells what its hosts do")
+        raise DeploymentError(
+            f"{names.name}: no run yet; `es deploy logs {names.name}` tells what its hosts do"
+        )
     target = runs_dir / names.name
     changed = 0
     for key, size in found.items():

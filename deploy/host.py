@@ -1,8 +1,8 @@
-"""The agent of an instance: runs `es master` or `es worker` and sees to it that nothing runs, and bills, in vain.
+"""The agent of an instance: runs `es master` or `es worker`, and sees to it that nothing bills in vain.
 
-The master's host has the fleet's Redis, copies the run directory to S3 every few seconds, adds up what is spent
-and ends the fleet when the run is over, the money is spent, or the master keeps failing. A worker's host ends
-itself when it has nothing to do or its worker keeps failing, and its group shrinks.
+The master's host has the fleet's Redis, copies the run directory to S3 every few seconds, adds up what is
+spent and ends the fleet when the run is over, the money is spent, or the master keeps failing. A worker's
+host ends itself when it has nothing to do or its worker keeps failing, and its group shrinks.
 """
 
 import json
@@ -71,7 +71,9 @@ class Every:
 class Host:
     """This instance, and what both roles do there."""
 
-    def __init__(self, aws: Aws, names: Names, role: Role, bucket: str, instance_id: str, address: str) -> None:
+    def __init__(
+        self, aws: Aws, names: Names, role: Role, bucket: str, instance_id: str, address: str
+    ) -> None:
         self.aws = aws
         self.names = names
         self.role = role
@@ -89,7 +91,9 @@ class Host:
         key = self.names.key(record.RECORD)
         data = self.aws.get(self.bucket, key)
         if data is None:
-            raise CloudError(f"s3://{self.bucket}/{key}: expected the record of `es deploy up`, found nothing")
+            raise CloudError(
+                f"s3://{self.bucket}/{key}: expected the record of `es deploy up`, found nothing"
+            )
         return record.decode(data, f"s3://{self.bucket}/{key}")
 
     def put(self, leaf: str, body: bytes) -> None:
@@ -348,7 +352,9 @@ def _start(arguments: list[str], environment: dict[str, str]) -> subprocess.Pope
     log.info("es %s", " ".join(arguments))
     sys.stderr.flush()
     return subprocess.Popen(
-        [sys.executable, "-m", "es.cli", *arguments], env={**os.environ, **environment}, stdin=subprocess.DEVNULL
+        [sys.executable, "-m", "es.cli", *arguments],
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
     )
 
 

@@ -1,11 +1,11 @@
 """What a deployment remembers, in its bucket: what was asked for, what was spent, how it ended; no secret.
 
-    record.json        Record       written by `up`, read by every host
-    state/ledger.json  Ledger       written by the master
-    state/end.txt      one line     written by the master when it ends the fleet: why
-    software/DIGEST/   wheel and constraints
-    run/               the run directory, kept up to date by the master
-    logs/ROLE-ID.log   what each host said
+record.json        Record       written by `up`, read by every host
+state/ledger.json  Ledger       written by the master
+state/end.txt      one line     written by the master when it ends the fleet: why
+software/DIGEST/   wheel and constraints
+run/               the run directory, kept up to date by the master
+logs/ROLE-ID.log   what each host said
 """
 
 from datetime import UTC, datetime

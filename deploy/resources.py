@@ -1,8 +1,8 @@
-"""What a deployment is made of on AWS: names, and the requests that make each part. Plain data, nothing is sent.
+"""What a deployment is made of on AWS: names, and the requests that make each part. Nothing is sent here.
 
     what                  name                       holds
     S3 bucket             es-NAME-ACCOUNT-REGION     under NAME/: software, record, run, logs, what was spent
-    SSM parameters        /opensim-es/NAME/...       passwords (SecureString); address and certificate of Redis
+    SSM parameters        /opensim-es/NAME/...       passwords (SecureString); Redis' address and certificate
     security group        es-NAME                    Redis' port, open to the group itself
     IAM roles, profiles   es-NAME-master, -worker    as few rights as each needs
     launch templates      es-NAME-ROLE-HASH          one per configuration
@@ -219,7 +219,7 @@ def scheduled_end(names: Names, role: Role, until: datetime) -> Request:
 
 
 def size(capacity: int) -> Request:
-    """For UpdateAutoScalingGroup: so many, none by force, so that instances may leave and shrink the group."""
+    """For UpdateAutoScalingGroup: so many, but none at least, so that instances may leave for good."""
     return {"MinSize": 0, "MaxSize": capacity, "DesiredCapacity": capacity}
 
 

@@ -18,7 +18,7 @@ STOP_SECONDS = 10.0
 
 
 class TlsRedis:
-    """A server that lives as long as the ``with`` block; its certificate and their keys never leave this host.
+    """A server that lives as long as the ``with`` block; its keys never leave this host.
 
     Raises:
         RedisError: no server is installed, or it has no TLS, or it did not start.

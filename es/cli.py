@@ -17,6 +17,7 @@ COMMANDS = {
     "show": ("es.commands.inspect:show", "Show everything about one generation."),
     "evaluate": ("es.commands.evaluate:evaluate", "Run unperturbed episodes of a trained policy."),
     "replay": ("es.commands.replay:replay", "Film an episode of a trained policy."),
+    "deploy": ("deploy.command:deploy", "Train on AWS: make, watch and remove a fleet."),
     "redis-config": (
         "es.commands.redis_config:redis_config_command",
         "Write the settings of a Redis that a fleet may share.",

@@ -39,7 +39,7 @@ class ExperimentError(UsageError):
 
 
 class DeploymentError(UsageError):
-    """A deployment is wrong: names the field, the value and what is allowed; or it cannot be made as it is."""
+    """A deployment is wrong, naming field, value and what is allowed; or it cannot be made as described."""
 
 
 class RunNotFoundError(UsageError):

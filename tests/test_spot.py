@@ -1,4 +1,4 @@
-"""Instance metadata and interruption notices: from a metadata service over real HTTP, and what a worker does about them."""
+"""Instance metadata and interruption notices, over real HTTP, and what a worker does about them."""
 
 import logging
 import threading
