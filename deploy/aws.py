@@ -125,7 +125,7 @@ class Aws:
         return str(self._call("sts", "get_caller_identity")["Account"])
 
     def quota(self, market: str) -> Quota:
-        """VCPUs of standard families, ``spot`` or ``on-demand``, in this region."""
+        """How many vCPUs of standard families this region grants, ``spot`` or ``on-demand``."""
         code = resources.SPOT_QUOTA if market == "spot" else resources.ON_DEMAND_QUOTA
         which = {"ServiceCode": "ec2", "QuotaCode": code}
         answer = self._call("service-quotas", "get_service_quota", absent=["NoSuchResource"], **which)
@@ -303,7 +303,7 @@ class Aws:
         return None
 
     def make_group(self, names: Names, role: Role, request: Request, until: datetime) -> None:
-        """Make or change a group and plan its end; a new one is empty until ``resize``: the end comes first."""
+        """Make or change a group and plan its end; a new one stays empty until ``resize``."""
         marks = resources.group_tags(names, role, until)
         # Asked first: creating a group that exists is refused by AWS, but nothing else should depend on that.
         if self.group(names, role) is None:

@@ -43,7 +43,7 @@ class Deployment(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How long the fleet lives, from 10m to 30d, e.g. ``90m``, ``12h``, ``2d``; then AWS itself ends it."""
     master_type: str = "m7i.xlarge"
     """Type of the master, which also runs Redis."""
-    idle_minutes: Annotated[float, Meta(ge=1, le=1440)] = 15.0
+    idle_minutes: Annotated[float, Meta(ge=0.1, le=1440)] = 15.0
     """A worker that finds nothing to do for so long ends itself."""
     volume_gb: Annotated[int, Meta(ge=8, le=1000)] = 16
     """Disk of each instance."""

@@ -116,24 +116,22 @@ def estimate(
         hours: until the TTL ends.
         max_spend: dollars.
     """
-    best = min(prices, key=lambda price: price.per_vcpu)
-    worst = max(prices, key=lambda price: price.per_vcpu)
-    smallest = min(vcpus(price.instance_type) for price in prices)
-    count = {price: math.ceil(wanted / vcpus(price.instance_type)) for price in (best, worst)}
-    most = math.ceil(wanted / smallest)
+    counts = [math.ceil(wanted / vcpus(price.instance_type)) for price in prices]
+    costs = [count * price.dollars for count, price in zip(counts, prices, strict=True)]
     beside = extras(volume_gb)
-    workers, dearest = best.dollars * count[best], worst.dollars * count[worst]
-    hourly = workers + master + beside * (count[best] + 1)
+    workers, dearest = min(costs), max(costs)
+    count = counts[costs.index(workers)]
+    hourly = workers + master + beside * (count + 1)
     lasts = min(hours, max_spend / hourly)
     return Estimate(
-        instances=most,
+        instances=max(counts),
         workers=workers,
         workers_most=dearest,
         master=master,
-        extras=beside * (count[best] + 1),
+        extras=beside * (count + 1),
         hours=lasts,
         total=lasts * hourly,
-        at_most=min(max_spend, hours * (dearest + master + beside * (most + 1))),
+        at_most=min(max_spend, hours * (dearest + master + beside * (max(counts) + 1))),
     )
 
 

@@ -155,7 +155,7 @@ def _check_same_run(
 def _warn_of_old_hosts(aws: Aws, names: Names, templates: dict[Role, str], say: Say) -> None:
     for role, template in templates.items():
         there = aws.group(names, role)
-        if there and there.capacity and there.template != template:
+        if there and there.capacity and there.template not in ("", template):
             say(f"the {role}s that run keep their old configuration until they are replaced")
 
 
