@@ -242,6 +242,7 @@ def host(name: str, role: Role, bucket: str) -> None:
     from deploy.host import serve
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    logging.getLogger("botocore").setLevel(logging.WARNING)  # it tells where it found each address
     stop = threading.Event()
 
     def end(signum: int, frame: FrameType | None) -> None:

@@ -169,7 +169,12 @@ def _work(host: Host, metadata: InstanceMetadata, stop: threading.Event) -> str 
             began = time.monotonic()
             login = {"ES_REDIS_USER": "worker", "ES_REDIS_PASSWORD": password, "ES_REDIS_CA": str(ca)}
             process = _start(
-                ["worker", f"--wait={idle:g}", *(["--spot"] if deployment.market == "spot" else [])],
+                [
+                    "worker",
+                    f"--workers={len(os.sched_getaffinity(0))}",
+                    f"--wait={idle:g}",
+                    *(["--spot"] if deployment.market == "spot" else []),
+                ],
                 {"ES_REDIS_URL": access.url, **login},
             )
             look = Every(ACCESS_EVERY)
