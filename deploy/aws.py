@@ -84,7 +84,7 @@ class Aws:
         """
         self.region = region
         try:
-            self._session = boto3.Session(region_name=region)
+            self.session = boto3.Session(region_name=region)
         except BotoCoreError as error:
             raise explain(error, "session") from error
         self._clients: dict[str, Any] = {}
@@ -93,7 +93,7 @@ class Aws:
         """The SDK's client."""
         if service not in self._clients:
             region = PRICE_LIST_REGION if service == "pricing" else self.region
-            self._clients[service] = self._session.client(service, region_name=region, config=SETTINGS)
+            self._clients[service] = self.session.client(service, region_name=region, config=SETTINGS)
         return self._clients[service]
 
     def _call(self, service: str, operation: str, *, absent: Sequence[str] = (), **request: Any) -> Any:
