@@ -110,12 +110,16 @@ class Aws:
                 return None
             raise explain(error, f"{service}:{name}") from error
 
-    def _pages(self, service: str, operation: str, key: str, **request: Any) -> Iterator[Any]:
+    def _pages(
+        self, service: str, operation: str, key: str, *, absent: Sequence[str] = (), **request: Any
+    ) -> Iterator[Any]:
         name = "".join(part.capitalize() for part in operation.split("_"))
         try:
             for page in self.client(service).get_paginator(operation).paginate(**request):
                 yield from page.get(key, [])
         except (ClientError, BotoCoreError) as error:
+            if isinstance(error, ClientError) and any(each in str(error) for each in absent):
+                return
             raise explain(error, f"{service}:{name}") from error
 
     # What there is: account, quotas, prices, network.
@@ -481,8 +485,10 @@ class Aws:
         return None if answer is None else bytes(answer["Body"].read())
 
     def objects(self, bucket: str, prefix: str) -> dict[str, int]:
-        """Sizes in bytes by key."""
-        found = self._pages("s3", "list_objects_v2", "Contents", Bucket=bucket, Prefix=prefix)
+        """Sizes in bytes by key; none if there is no bucket."""
+        found = self._pages(
+            "s3", "list_objects_v2", "Contents", absent=["NoSuchBucket"], Bucket=bucket, Prefix=prefix
+        )
         return {each["Key"]: each["Size"] for each in found}
 
     def delete_objects(self, bucket: str, keys: Sequence[str]) -> None:

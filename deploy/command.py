@@ -85,7 +85,7 @@ def plan(name: str, offline: bool, vcpus: int | None, instance_profile: str | No
 
     planned = make_plan(aws, name, deployment)
     if as_json:
-        click.echo(json.dumps(msgspec.to_builtins(planned, str_keys=True, enc_hook=str)))
+        click.echo(json.dumps(_plain(planned), indent=2))
     else:
         console.print(f"{name}: account {planned.names.account}, {deployment.region}", highlight=False)
         for market, quota in planned.quotas.items():
@@ -142,7 +142,7 @@ def status(name: str, region: str | None, as_json: bool) -> None:
 
     found = fleet.status(aws, names, bucket)
     if as_json:
-        click.echo(json.dumps(msgspec.to_builtins(found, str_keys=True, enc_hook=str)))
+        click.echo(json.dumps(_plain(found), indent=2))
         return
     spent, hourly = cost.spent(found.charges), cost.hourly(found.charges)
     if found.agreed is None and not found.exists.lines(names):
@@ -290,8 +290,9 @@ def _aws(region: str) -> Any:
 
 def _print_cost(console: Console, deployment: Deployment, prices: list[Price], estimate: Estimate) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("type", "vCPUs", "$ per hour", "$ per vCPU-hour", "where"):
-        table.add_column(heading, justify="left" if heading in ("type", "where") else "right", no_wrap=True)
+    for heading in ("type", "vCPUs", "$ per hour", "per vCPU"):
+        table.add_column(heading, justify="left" if heading == "type" else "right", no_wrap=True)
+    table.add_column("where")
     for instance_type in deployment.instance_types:
         offers = sorted(
             (each for each in prices if each.instance_type == instance_type), key=lambda each: each.dollars
@@ -316,6 +317,17 @@ def _print_cost(console: Console, deployment: Deployment, prices: list[Price], e
         f"{e.at_most:.2f} $ (ttl = {deployment.ttl}, max_spend = {deployment.max_spend:g})",
     ):
         console.print(line, highlight=False, soft_wrap=True)
+
+
+def _plain(value: Any) -> Any:
+    """For JSON: named tuples and structs as objects."""
+    if hasattr(value, "_asdict"):
+        value = value._asdict()
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return msgspec.to_builtins(value)
 
 
 def _size(role: Role, capacity: int) -> str:

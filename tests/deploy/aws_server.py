@@ -6,6 +6,7 @@ and any action can be made to fail as AWS makes it fail.
 
 import json
 import logging
+import re
 import threading
 import urllib.request
 from collections import Counter
@@ -17,8 +18,14 @@ from urllib.parse import parse_qs
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
+from deploy import cost
+
 REGION = "us-east-1"
-PRICES = {("c7a.8xlarge", "us-east-1a"): 0.64, ("c7a.8xlarge", "us-east-1b"): 0.80, ("c6a.xlarge", "us-east-1a"): 0.1}
+PRICES = {
+    ("c7a.8xlarge", "us-east-1a"): 0.64,
+    ("c7a.8xlarge", "us-east-1b"): 0.80,
+    ("c6a.xlarge", "us-east-1a"): 0.1,
+}
 ON_DEMAND = {"m7i.xlarge": 0.2016, "c7a.8xlarge": 1.64224}
 QUOTAS = {"L-34B43A08": 256.0, "L-1216C47A": 32.0}
 EC2 = "http://ec2.amazonaws.com/doc/2016-11-15/"
@@ -71,6 +78,7 @@ class AwsServer:
             # moto does not look at the types of a group's mixed instances, nor at how they are bought.
             kind = "<instanceType>c7a.8xlarge</instanceType><instanceLifecycle>spot</instanceLifecycle>"
             answer = self._from_moto(environ).replace("<instanceType/>", kind)
+            answer = re.sub("<instanceType>(.*?)</instanceType>", _with_cores, answer)
         if answer is None:
             return self._moto(environ, start_response)
         kind = "application/x-amz-json-1.1" if as_json else "text/xml"
@@ -91,6 +99,14 @@ def _action(environ: dict[str, Any]) -> tuple[str, str]:
     environ["wsgi.input"] = BytesIO(body)
     text = body.decode()
     return (target.rpartition(".")[2] if target else parse_qs(text).get("Action", [""])[0]), text
+
+
+def _with_cores(instance_type: re.Match[str]) -> str:
+    cores = cost.vcpus(instance_type[1]) // 2
+    return (
+        f"{instance_type[0]}<cpuOptions><coreCount>{cores}</coreCount><threadsPerCore>2</threadsPerCore>"
+        "</cpuOptions>"
+    )
 
 
 def _refusal(code: str, message: str, *, as_json: bool) -> str:

@@ -36,7 +36,11 @@ def test_settings_are_quoted(tmp_path: Path) -> None:
     text = script("worker", bucket="b'; touch oops; '")
     settings = text[: text.index("\nhome=")]
     done = subprocess.run(
-        ["bash", "-c", settings + '\nprintf %s "$BUCKET"'], capture_output=True, text=True, cwd=tmp_path, check=False
+        ["bash", "-c", settings + '\nprintf %s "$BUCKET"'],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
     )
     assert done.stdout == "b'; touch oops; '"
     assert not (tmp_path / "oops").exists()
@@ -44,7 +48,9 @@ def test_settings_are_quoted(tmp_path: Path) -> None:
 
 def test_a_script_that_aws_would_refuse_is_refused_before(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(boot, "MAX_BYTES", 1000)
-    with pytest.raises(DeploymentError, match="the boot script of the master has .* bytes; AWS takes less than"):
+    with pytest.raises(
+        DeploymentError, match="the boot script of the master has .* bytes; AWS takes less than"
+    ):
         script("master")
 
 
@@ -80,7 +86,9 @@ def test_only_redis_only_from_the_group_itself() -> None:
 def test_a_template_is_named_by_its_content() -> None:
     assert template("worker") == template("worker")
     names = {template("worker")["LaunchTemplateName"], template("master")["LaunchTemplateName"]}
-    larger = Deployment(**{f: getattr(DEPLOYMENT, f) for f in DEPLOYMENT.__struct_fields__} | {"volume_gb": 40})
+    larger = Deployment(
+        **{f: getattr(DEPLOYMENT, f) for f in DEPLOYMENT.__struct_fields__} | {"volume_gb": 40}
+    )
     names.add(template("worker", larger)["LaunchTemplateName"])
     assert len(names) == 3
     assert all(NAMES.is_template(name) for name in names)

@@ -175,7 +175,12 @@ def _boot_train_and_survive(network: Network, account: AwsServer, tmp_path: Path
     experiment = tmp_path / "paced.toml"
     experiment.write_text(EXPERIMENT)
     deployment = Deployment(
-        region=REGION, experiment=str(experiment), instance_types=("c7a.8xlarge",), vcpus=3, max_spend=50, ttl="2h"
+        region=REGION,
+        experiment=str(experiment),
+        instance_types=("c7a.8xlarge",),
+        vcpus=3,
+        max_spend=50,
+        ttl="2h",
     )
     aws = Aws(REGION)
     account.reset()
@@ -190,7 +195,11 @@ def _boot_train_and_survive(network: Network, account: AwsServer, tmp_path: Path
     taken = hosts.boot("taken", "worker", first)
     cut = hosts.boot("cut", "worker", second)
     hosts.boot("calm", "worker", third)
-    until(lambda: hosts.generations() and hosts.generations()[-1]["workers"] == 6, hosts, "six processes at work")
+    until(
+        lambda: hosts.generations() and hosts.generations()[-1]["workers"] == 6,
+        hosts,
+        "six processes at work",
+    )
 
     hosts.tell(taken, {SPOT_ACTION: NOTICE})
     until(lambda: taken.processes[-1].poll() is not None, hosts, "the interrupted host to leave")

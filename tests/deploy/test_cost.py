@@ -27,7 +27,9 @@ def test_arm_is_refused(arm: str) -> None:
         cost.vcpus(arm)
 
 
-@pytest.mark.parametrize("other", ["g5.xlarge", "p4d.24xlarge", "mac1.metal", "c7a.metal", "t3.micro", "x", "a1.large"])
+@pytest.mark.parametrize(
+    "other", ["g5.xlarge", "p4d.24xlarge", "mac1.metal", "c7a.metal", "t3.micro", "x", "a1.large"]
+)
 def test_other_families_and_sizes_are_refused(other: str) -> None:
     with pytest.raises(ValueError, match="expected instance types of the families"):
         cost.vcpus(other)

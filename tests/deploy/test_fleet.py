@@ -5,7 +5,7 @@ Where the account is not like AWS (see `aws_server`), what was sent is looked at
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,45 +24,23 @@ from deploy.software import Software
 from es.cli import main
 from es.errors import CloudError, DeploymentError
 from tests.deploy.aws_server import ON_DEMAND, REGION, AwsServer
+from tests.deploy.conftest import RecordingAws
 
 NAMES = Names("demo", REGION, "123456789012")
 SOFTWARE = Software("opensim_es-0.1.0-py3-none-any.whl", b"a wheel", "numpy==2.0\n")
 DEPLOYMENT = Deployment(
-    region=REGION, experiment="lqr", instance_types=("c7a.8xlarge",), vcpus=3, max_spend=50, ttl="12h"
+    region=REGION, experiment="lqr", instance_types=("c7a.8xlarge",), vcpus=2, max_spend=50, ttl="12h"
 )
-READS = ("Get", "Describe", "List", "GET ", "HEAD ")
+NO_CHANGE = ("Get", "Describe", "List", "GET ", "HEAD ")
 
 
-class Sent:
-    """Every request as the SDK was asked to send it."""
-
-    def __init__(self, aws: Aws) -> None:
-        self.requests: list[tuple[str, dict[str, Any]]] = []
-        aws.session.events.register("provide-client-params.*.*", self._note)
-
-    def _note(self, params: dict[str, Any], model: Any, **_: Any) -> None:
-        self.requests.append((model.name, params))
-
-    def index(self, operation: str, **parts: Any) -> int:
-        """Where the first such request is."""
-        for index, (name, params) in enumerate(self.requests):
-            if name == operation and parts.items() <= params.items():
-                return index
-        raise AssertionError(f"no {operation} with {parts} was sent")
-
-
-@pytest.fixture
-def aws(account: AwsServer) -> Aws:
-    return Aws(REGION)
-
-
-def up(aws: Aws, deployment: Deployment = DEPLOYMENT, *, renew: bool = False) -> list[str]:
+def up(aws: RecordingAws, deployment: Deployment = DEPLOYMENT, *, renew: bool = False) -> list[str]:
     said: list[str] = []
     fleet.up(aws, "demo", deployment, SOFTWARE, renew=renew, say=said.append)
     return said
 
 
-def down(aws: Aws, *, purge: bool = False) -> tuple[list[str], list[str]]:
+def down(aws: RecordingAws, *, purge: bool = False) -> tuple[list[str], list[str]]:
     said: list[str] = []
     kept = fleet.down(aws, NAMES, NAMES.bucket, own_bucket=True, purge=purge, say=said.append)
     return said, kept
@@ -72,18 +50,23 @@ def changed(**fields: Any) -> Deployment:
     return msgspec.structs.replace(DEPLOYMENT, **fields)
 
 
-def test_plan_changes_nothing_and_knows_quotas_and_prices(aws: Aws, account: AwsServer) -> None:
+def test_plan_changes_nothing_and_knows_quotas_and_prices(aws: RecordingAws, account: AwsServer) -> None:
     planned = plan(aws, "demo", DEPLOYMENT)
-    assert {name for name in account.asked if not name.startswith(READS)} == set()
+    assert {name for name in account.asked if not name.startswith(NO_CHANGE)} == set()
     assert planned.problems == []
     assert planned.needs == {"spot": 32, "on-demand": 4}
     assert {name: quota.limit for name, quota in planned.quotas.items()} == {"spot": 256, "on-demand": 32}
-    assert [(each.zone, each.dollars) for each in planned.prices] == [("us-east-1a", 0.64), ("us-east-1b", 0.80)]
+    assert [(each.zone, each.dollars) for each in planned.prices] == [
+        ("us-east-1a", 0.64),
+        ("us-east-1b", 0.80),
+    ]
     assert planned.on_demand == {"m7i.xlarge": ON_DEMAND["m7i.xlarge"]}
     assert planned.estimate.workers == pytest.approx(0.64)
 
 
-def test_a_quota_that_is_too_small_is_said_before_anything_is_made(aws: Aws, account: AwsServer) -> None:
+def test_a_quota_that_is_too_small_is_said_before_anything_is_made(
+    aws: RecordingAws, account: AwsServer
+) -> None:
     account.quotas["L-34B43A08"] = 0
     with pytest.raises(DeploymentError) as error:
         up(aws)
@@ -92,10 +75,10 @@ def test_a_quota_that_is_too_small_is_said_before_anything_is_made(aws: Aws, acc
         "aws service-quotas request-service-quota-increase --service-code ec2 --quota-code L-34B43A08 "
         "--desired-value 32 --region us-east-1" in str(error.value)
     )
-    assert {name for name in account.asked if not name.startswith(READS)} == set()
+    assert {name for name in account.asked if not name.startswith(NO_CHANGE)} == set()
 
 
-def test_a_quota_that_others_use_up(aws: Aws, account: AwsServer) -> None:
+def test_a_quota_that_others_use_up(aws: RecordingAws, account: AwsServer) -> None:
     image = boto3.client("ec2").describe_images()["Images"][0]["ImageId"]
     boto3.client("ec2").run_instances(ImageId=image, MinCount=4, MaxCount=4, InstanceType="c5.2xlarge")
     quota = aws.quota("on-demand")
@@ -104,17 +87,18 @@ def test_a_quota_that_others_use_up(aws: Aws, account: AwsServer) -> None:
     assert "of the quota of 32 in us-east-1 0 are free" in plan(aws, "demo", DEPLOYMENT).problems[0]
 
 
-def test_up_makes_everything_the_end_before_the_cost(aws: Aws, account: AwsServer) -> None:
-    sent = Sent(aws)
+def test_up_makes_everything_the_end_before_the_cost(aws: RecordingAws, account: AwsServer) -> None:
     said = up(aws)
-    assert said[-2:] == ["es-demo-master: 1 of 1 instance", "es-demo-worker: 3 of 3 vCPUs"]
+    assert said[-2:] == ["es-demo-master: 1 of 1 instance", "es-demo-worker: 2 of 2 vCPUs"]
     for role in ("master", "worker"):
         group = {"AutoScalingGroupName": f"es-demo-{role}"}
-        made = sent.index("CreateAutoScalingGroup", **group, MinSize=0, MaxSize=0, DesiredCapacity=0)
-        end = sent.index("PutScheduledUpdateGroupAction", **group, MinSize=0, MaxSize=0, DesiredCapacity=0)
-        size = 1 if role == "master" else 3
-        assert made < end < sent.index("UpdateAutoScalingGroup", **group, MaxSize=size, DesiredCapacity=size)
-        when = sent.requests[end][1]["StartTime"].timestamp() - time.time()
+        made = aws.index("create_auto_scaling_group", **group, MinSize=0, MaxSize=0, DesiredCapacity=0)
+        end = aws.index("put_scheduled_update_group_action", **group, MinSize=0, MaxSize=0, DesiredCapacity=0)
+        size = 1 if role == "master" else 2
+        assert (
+            made < end < aws.index("update_auto_scaling_group", **group, MaxSize=size, DesiredCapacity=size)
+        )
+        when = aws.sent[end][1]["StartTime"].timestamp() - time.time()
         assert when == pytest.approx(12 * 3600, abs=60)
     closed = boto3.client("s3").get_public_access_block(Bucket=NAMES.bucket)["PublicAccessBlockConfiguration"]
     assert set(closed.values()) == {True}
@@ -122,41 +106,38 @@ def test_up_makes_everything_the_end_before_the_cost(aws: Aws, account: AwsServe
     assert [(each["FromPort"], each["IpRanges"]) for each in group["IpPermissions"]] == [(6379, [])]
     secret = boto3.client("ssm").get_parameter(Name="/opensim-es/demo/worker-password")["Parameter"]
     assert secret["Type"] == "SecureString"
-    assert all("password" not in json.dumps(params) for name, params in sent.requests if "Template" in name)
+    assert all("password" not in json.dumps(params) for name, params in aws.sent if "template" in name)
 
 
-def test_up_again_changes_nothing_that_is_right(aws: Aws, account: AwsServer) -> None:
+def test_up_again_changes_nothing_that_is_right(aws: RecordingAws, account: AwsServer) -> None:
     up(aws)
     before = fleet.inventory(aws, NAMES)
     secrets = [aws.parameter(name) for name in before.parameters]
-    sent = Sent(again := Aws(REGION))
-    up(again)
+    aws.sent.clear()
+    up(aws)
     assert fleet.inventory(aws, NAMES) == before
     assert [aws.parameter(name) for name in before.parameters] == secrets
-    operations = {name for name, _ in sent.requests}
     # moto replaces a group that exists without a word; AWS would refuse.
-    assert "CreateAutoScalingGroup" not in operations
-    assert not {name for name in operations if name.startswith(("Delete", "Terminate", "RunInstances"))} - {
-        "DeleteObjects"
-    }
+    assert "create_auto_scaling_group" not in aws.operations()
+    assert {name for name in aws.operations() if name.startswith("delete")} == {"delete_objects"}
 
 
-def test_a_change_makes_a_new_template_and_removes_the_old(aws: Aws, account: AwsServer) -> None:
+def test_a_change_makes_a_new_template_and_removes_the_old(aws: RecordingAws, account: AwsServer) -> None:
     up(aws)
     before = set(aws.launch_templates(NAMES))
-    sent = Sent(again := Aws(REGION))
-    up(again, changed(volume_gb=40, vcpus=4))
+    aws.sent.clear()
+    up(aws, changed(volume_gb=40, vcpus=4))
     after = set(aws.launch_templates(NAMES))
     assert len(after) == 2
     assert not before & after
-    sent.index("UpdateAutoScalingGroup", AutoScalingGroupName="es-demo-worker", DesiredCapacity=4)
+    aws.index("update_auto_scaling_group", AutoScalingGroupName="es-demo-worker", DesiredCapacity=4)
     group = aws.group(NAMES, "master")
     assert group is not None
     assert group.template in after
-    assert not [name for name, _ in sent.requests if "Version" in name]  # a new template, no new version
+    assert not [name for name in aws.operations() if "version" in name]  # a new template, no new version
 
 
-def test_the_time_to_live_goes_on_unless_it_is_renewed(aws: Aws, account: AwsServer) -> None:
+def test_the_time_to_live_goes_on_unless_it_is_renewed(aws: RecordingAws, account: AwsServer) -> None:
     up(aws)
     agreed = fleet.agreed_record(aws, NAMES, NAMES.bucket)
     old = msgspec.structs.replace(agreed, created=agreed.created - 13 * 3600)
@@ -167,22 +148,28 @@ def test_the_time_to_live_goes_on_unless_it_is_renewed(aws: Aws, account: AwsSer
         fleet.scale(aws, NAMES, NAMES.bucket, 4)
     up(aws, renew=True)
     assert fleet.remaining(fleet.agreed_record(aws, NAMES, NAMES.bucket)) == pytest.approx(12 * 3600, abs=60)
-    sent = Sent(again := Aws(REGION))
-    up(again, changed(ttl="24h"))
-    end = sent.requests[sent.index("PutScheduledUpdateGroupAction")][1]["StartTime"]
+    aws.sent.clear()
+    up(aws, changed(ttl="24h"))
+    end = aws.first("put_scheduled_update_group_action")["StartTime"]
     assert end.timestamp() - time.time() == pytest.approx(24 * 3600, abs=60)
 
 
-def test_money_that_is_spent_stays_spent(aws: Aws, account: AwsServer) -> None:
+def test_money_that_is_spent_stays_spent(aws: RecordingAws, account: AwsServer) -> None:
     up(aws)
-    aws.put(NAMES.bucket, "demo/state/ledger.json", record.encode({"i-1": Charge("m7i.xlarge", 0, 0, 50, False)}))
+    aws.put(
+        NAMES.bucket, "demo/state/ledger.json", record.encode({"i-1": Charge("m7i.xlarge", 0, 0, 50, False)})
+    )
     for action in (lambda: up(aws, renew=True), lambda: fleet.scale(aws, NAMES, NAMES.bucket, 4)):
-        with pytest.raises(DeploymentError, match=r"max_spend = 50: demo has spent 50.00 \$; raise it to go on"):
+        with pytest.raises(
+            DeploymentError, match=r"max_spend = 50: demo has spent 50.00 \$; raise it to go on"
+        ):
             action()
     up(aws, changed(max_spend=60.0))
 
 
-def test_another_experiment_needs_another_name_once_there_is_a_run(aws: Aws, account: AwsServer) -> None:
+def test_another_experiment_needs_another_name_once_there_is_a_run(
+    aws: RecordingAws, account: AwsServer
+) -> None:
     up(aws)
     up(aws, changed(experiment="cartpole"))
     aws.put(NAMES.bucket, "demo/run/run.json", b"{}")
@@ -190,13 +177,12 @@ def test_another_experiment_needs_another_name_once_there_is_a_run(aws: Aws, acc
         up(aws)
 
 
-def test_an_existing_bucket_and_profile_are_used_and_kept(aws: Aws, account: AwsServer) -> None:
+def test_an_existing_bucket_and_profile_are_used_and_kept(aws: RecordingAws, account: AwsServer) -> None:
     boto3.client("s3").create_bucket(Bucket="mine")
     aws.put("mine", "other", b"not ours")
-    sent = Sent(aws)
     up(aws, changed(bucket="mine", instance_profile="theirs"))
-    assert not [name for name, _ in sent.requests if name in ("CreateRole", "CreateBucket")]
-    template = sent.requests[sent.index("CreateLaunchTemplate")][1]["LaunchTemplateData"]
+    assert not aws.operations() & {"create_role", "create_bucket"}
+    template = aws.first("create_launch_template")["LaunchTemplateData"]
     assert template["IamInstanceProfile"] == {"Name": "theirs"}
     fleet.down(aws, NAMES, "mine", own_bucket=False, purge=True, say=lambda line: None)
     assert list(aws.objects("mine", "")) == ["other"]
@@ -204,7 +190,9 @@ def test_an_existing_bucket_and_profile_are_used_and_kept(aws: Aws, account: Aws
         up(aws, changed(bucket="none"))
 
 
-def test_down_removes_everything_and_is_nothing_the_second_time(aws: Aws, account: AwsServer) -> None:
+def test_down_removes_everything_and_is_nothing_the_second_time(
+    aws: RecordingAws, account: AwsServer
+) -> None:
     up(aws)
     boto3.client("ec2").create_security_group(GroupName="other", Description="not ours")
     aws.put_parameter("/opensim-es/demo2/redis", "not ours")
@@ -219,7 +207,7 @@ def test_down_removes_everything_and_is_nothing_the_second_time(aws: Aws, accoun
     assert aws.parameter("/opensim-es/demo2/redis") == "not ours"
 
 
-def test_what_lost_its_group_or_its_tag_is_found(aws: Aws, account: AwsServer) -> None:
+def test_what_lost_its_group_or_its_tag_is_found(aws: RecordingAws, account: AwsServer) -> None:
     up(aws)
     groups = boto3.client("autoscaling")
     for role in ("master", "worker"):
@@ -239,7 +227,7 @@ def test_what_lost_its_group_or_its_tag_is_found(aws: Aws, account: AwsServer) -
     assert fleet.inventory(aws, NAMES).lines(NAMES) == []
 
 
-def test_status_adds_up_dollars_and_says_what_is_left(aws: Aws, account: AwsServer) -> None:
+def test_status_adds_up_dollars_and_says_what_is_left(aws: RecordingAws, account: AwsServer) -> None:
     empty = fleet.status(aws, NAMES, NAMES.bucket)
     assert (empty.agreed, empty.exists.lines(NAMES), empty.charges) == (None, [], {})
     up(aws)
@@ -247,32 +235,43 @@ def test_status_adds_up_dollars_and_says_what_is_left(aws: Aws, account: AwsServ
     aws.put(NAMES.bucket, "demo/state/ledger.json", record.encode({"i-gone": gone}))
     aws.put(NAMES.bucket, "demo/state/end.txt", b"finished\n")
     status = fleet.status(aws, NAMES, NAMES.bucket)
-    assert len([each for each in status.charges.values() if each.running]) == 4
+    assert len([each for each in status.charges.values() if each.running]) == 3
     assert sum(each.dollars for each in status.charges.values()) == pytest.approx(7.5, abs=0.1)
     assert status.end == "finished"
 
 
-def test_scale(aws: Aws, account: AwsServer) -> None:
+def test_scale(aws: RecordingAws, account: AwsServer) -> None:
     with pytest.raises(DeploymentError, match="demo: no such deployment in us-east-1"):
         fleet.scale(aws, NAMES, NAMES.bucket, 4)
     up(aws)
-    sent = Sent(again := Aws(REGION))
-    fleet.scale(again, NAMES, NAMES.bucket, 5)
-    sent.index("UpdateAutoScalingGroup", AutoScalingGroupName="es-demo-worker", MinSize=0, MaxSize=5, DesiredCapacity=5)
+    aws.sent.clear()
+    fleet.scale(aws, NAMES, NAMES.bucket, 5)
+    aws.index(
+        "update_auto_scaling_group",
+        AutoScalingGroupName="es-demo-worker",
+        MinSize=0,
+        MaxSize=5,
+        DesiredCapacity=5,
+    )
     with pytest.raises(DeploymentError, match="2016 spot vCPUs are needed, but of the quota of 256"):
-        fleet.scale(again, NAMES, NAMES.bucket, 2000)
-    fleet.scale(again, NAMES, NAMES.bucket, 0)
+        fleet.scale(aws, NAMES, NAMES.bucket, 2000)
+    fleet.scale(aws, NAMES, NAMES.bucket, 0)
     groups = [aws.group(NAMES, "master"), aws.group(NAMES, "worker")]
     assert [group and group.desired for group in groups] == [1, 0]
 
 
-def test_fetch_and_logs(aws: Aws, account: AwsServer, tmp_path: Path) -> None:
+def test_fetch_and_logs(aws: RecordingAws, account: AwsServer, tmp_path: Path) -> None:
     up(aws)
     with pytest.raises(DeploymentError, match="demo: no run yet"):
         fleet.fetch(aws, NAMES, NAMES.bucket, tmp_path)
     with pytest.raises(DeploymentError, match="demo: no log yet"):
         list(fleet.logs(aws, NAMES, NAMES.bucket, None))
-    for leaf in ("run/run.json", "run/checkpoints/00000001.npz", "logs/worker-i-2.log", "logs/master-i-1.log"):
+    for leaf in (
+        "run/run.json",
+        "run/checkpoints/00000001.npz",
+        "logs/worker-i-2.log",
+        "logs/master-i-1.log",
+    ):
         aws.put(NAMES.bucket, f"demo/{leaf}", leaf.encode())
     assert fleet.fetch(aws, NAMES, NAMES.bucket, tmp_path) == (tmp_path / "demo", 2)
     assert (tmp_path / "demo" / "checkpoints" / "00000001.npz").read_text() == "run/checkpoints/00000001.npz"
@@ -302,7 +301,7 @@ def test_fetch_and_logs(aws: Aws, account: AwsServer, tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_refusals_are_one_line_that_says_what_to_do(
-    aws: Aws, account: AwsServer, action: str, code: str, said: str, message: str
+    aws: RecordingAws, account: AwsServer, action: str, code: str, said: str, message: str
 ) -> None:
     account.refuse[action] = (code, said)
     with pytest.raises(CloudError) as error:
@@ -311,22 +310,26 @@ def test_refusals_are_one_line_that_says_what_to_do(
     assert "\n" not in str(error.value)
 
 
-def test_no_default_vpc_and_subnets_of_nobody(aws: Aws, account: AwsServer) -> None:
+def test_no_default_vpc_and_subnets_of_nobody(aws: RecordingAws, account: AwsServer) -> None:
     with pytest.raises(DeploymentError, match="subnets: expected some of one VPC in us-east-1"):
         plan(aws, "demo", changed(subnets=("subnet-0123",)))
     ec2 = boto3.client("ec2")
     for each in ec2.describe_subnets()["Subnets"]:
         ec2.delete_subnet(SubnetId=each["SubnetId"])
-    with pytest.raises(DeploymentError, match="no default VPC in us-east-1: make one with `aws ec2 create-default-vpc"):
+    with pytest.raises(
+        DeploymentError, match="no default VPC in us-east-1: make one with `aws ec2 create-default-vpc"
+    ):
         plan(aws, "demo", DEPLOYMENT)
 
 
-def test_no_price_and_no_such_type(aws: Aws, account: AwsServer) -> None:
+def test_no_price_and_no_such_type(aws: RecordingAws, account: AwsServer) -> None:
     with pytest.raises(DeploymentError, match=r"no price of m9i.xlarge: state it under \[prices\]"):
         plan(aws, "demo", changed(master_type="m9i.xlarge"))
     planned = plan(aws, "demo", changed(master_type="m9i.xlarge", prices={"m9i.xlarge": 0.3}))
     assert planned.on_demand == {"m9i.xlarge": 0.3}
-    with pytest.raises(DeploymentError, match="instance_types: none of c9z.xlarge is sold as spot in us-east-1"):
+    with pytest.raises(
+        DeploymentError, match="instance_types: none of c9z.xlarge is sold as spot in us-east-1"
+    ):
         plan(aws, "demo", changed(instance_types=("c9z.xlarge",)))
 
 
@@ -341,35 +344,32 @@ def test_no_credentials_and_no_such_profile(account: AwsServer, monkeypatch: pyt
 
 
 def test_a_group_that_cannot_start_instances_says_why(
-    aws: Aws, account: AwsServer, monkeypatch: pytest.MonkeyPatch
+    aws: RecordingAws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    up(aws)
     failed = {
         "StatusCode": "Failed",
         "StatusMessage": "Could not launch Spot Instances. MaxSpotInstanceCountExceeded - Max spot instance count "
         "exceeded. Launching EC2 instance failed.",
     }
-    real = Aws._call
-
-    def call(self: Aws, service: str, operation: str, **request: Any) -> Any:
-        if operation == "describe_scaling_activities":  # moto has none
-            return {"Activities": [{"StatusCode": "InProgress"}, failed]}
-        return real(self, service, operation, **request)
-
-    monkeypatch.setattr(Aws, "_call", call)
-    assert aws.refusal(NAMES, "worker") == "the quota for spot vCPUs is too small; `es deploy plan` tells how to raise it"
+    # moto's groups never fail.
+    monkeypatch.setattr(aws, "_call", lambda *_, **__: {"Activities": [{"StatusCode": "InProgress"}, failed]})
+    assert (
+        aws.refusal(NAMES, "worker")
+        == "the quota for spot vCPUs is too small; `es deploy plan` tells how to raise it"
+    )
 
 
 @pytest.fixture
-def command(account: AwsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Result]]:
+def command(aws: RecordingAws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """`es deploy ...` in a directory with `demo.toml` and a wheel."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("deploy.aws.Aws", lambda region: aws)
     Path("demo.toml").write_text(
         f'region = "{REGION}"\nexperiment = "lqr"\ninstance_types = ["c7a.8xlarge"]\nvcpus = 3\nmax_spend = 50\n'
         'ttl = "12h"\n[prices]\n"c7a.8xlarge" = 0.7\n"m7i.xlarge" = 0.2\n'
     )
     Path(SOFTWARE.file_name).write_bytes(SOFTWARE.wheel)
-    yield lambda *arguments: CliRunner().invoke(main, ["deploy", *arguments])
+    return lambda *arguments: CliRunner().invoke(main, ["deploy", *arguments])
 
 
 def test_the_commands_from_plan_to_down(command: Callable[..., Result], account: AwsServer) -> None:
@@ -432,4 +432,3 @@ def test_without_the_sdk_the_extra_is_named(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     result = command("status", "demo")
     assert "Error: `es deploy` needs boto3: pip install 'opensim-es[aws]'" in result.stderr
-
