@@ -495,7 +495,11 @@ class Aws:
         """Delete objects."""
         for start in range(0, len(keys), 1000):
             some = [{"Key": key} for key in keys[start : start + 1000]]
-            self._call("s3", "delete_objects", Bucket=bucket, Delete={"Objects": some, "Quiet": True})
+            answer = self._call(
+                "s3", "delete_objects", Bucket=bucket, Delete={"Objects": some, "Quiet": True}
+            )
+            for error in answer.get("Errors", []):  # of single objects, in an answer that is none itself
+                raise CloudError(refusals.refused(error["Code"], error["Message"], "s3:DeleteObject"))
 
     def delete_bucket(self, bucket: str) -> None:
         """Delete an empty bucket."""

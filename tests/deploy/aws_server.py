@@ -1,14 +1,14 @@
 """AWS for tests: moto's server over real HTTP, and in front of it true answers where moto has none or lies.
 
-moto knows no quotas of EC2 and no price list, and its spot prices are 0.00001 $. Whatever is asked is counted,
-and any action can be made to fail as AWS makes it fail.
+moto knows no quotas of EC2 and no price list, and its spot prices are 0.00001 $. Whatever is asked is
+counted, and any action can be made to fail as AWS makes it fail.
 """
 
+import http.client
 import json
 import logging
 import re
 import threading
-import urllib.request
 from collections import Counter
 from collections.abc import Iterable
 from io import BytesIO
@@ -56,9 +56,10 @@ class AwsServer:
 
     def moto(self, path: str, body: str = "") -> None:
         """Tell moto itself something."""
-        request = urllib.request.Request(f"{self.url}/moto-api/{path}", data=body.encode(), method="POST")
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            assert answer.status == 200
+        connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=30)
+        connection.request("POST", f"/moto-api/{path}", body)
+        assert connection.getresponse().status == 200
+        connection.close()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """A WSGI application."""
@@ -74,10 +75,11 @@ class AwsServer:
             answer = json.dumps({"PriceList": _products(json.loads(parameters)["Filters"])})
         elif action == "DescribeSpotPriceHistory":
             answer = _spot_prices(parameters)
-        if answer is None and action == "DescribeInstances":
+        elif action == "DescribeInstances":
+            answer, status = self._from_moto(environ)
             # moto does not look at the types of a group's mixed instances, nor at how they are bought.
             kind = "<instanceType>c7a.8xlarge</instanceType><instanceLifecycle>spot</instanceLifecycle>"
-            answer = self._from_moto(environ).replace("<instanceType/>", kind)
+            answer = answer.replace("<instanceType/>", kind)
             answer = re.sub("<instanceType>(.*?)</instanceType>", _with_cores, answer)
         if answer is None:
             return self._moto(environ, start_response)
@@ -85,8 +87,10 @@ class AwsServer:
         start_response(status, [("Content-Type", kind), ("Content-Length", str(len(answer.encode())))])
         return [answer.encode()]
 
-    def _from_moto(self, environ: dict[str, Any]) -> str:
-        return b"".join(self._moto(environ, lambda status, headers, *_: None)).decode()
+    def _from_moto(self, environ: dict[str, Any]) -> tuple[str, str]:
+        statuses: list[str] = []
+        body = b"".join(self._moto(environ, lambda status, headers, *_: statuses.append(status)))
+        return body.decode(), statuses[0]
 
 
 def _action(environ: dict[str, Any]) -> tuple[str, str]:

@@ -79,7 +79,7 @@ class Host:
     def start(
         self, command: Sequence[str], environment: dict[str, str], log: Path, *, own_root: bool = True
     ) -> subprocess.Popen[bytes]:
-        """Start a command in the host's namespaces, one at a time in its root, or in the machine's own root."""
+        """Start a command in the host's namespaces; in its root, only one at a time."""
         root = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", OVERLAY, "sh")
         with log.open("ab") as output:
             process = subprocess.Popen(

@@ -14,8 +14,13 @@ from es.errors import DeploymentError
 
 NAMES = Names("demo", "eu-west-1", "123456789012")
 DEPLOYMENT = Deployment(
-    region="eu-west-1", experiment="lqr", instance_types=("c7a.8xlarge", "m7a.large"), vcpus=64, max_spend=9, ttl="1h"
-)  # fmt: skip
+    region="eu-west-1",
+    experiment="lqr",
+    instance_types=("c7a.8xlarge", "m7a.large"),
+    vcpus=64,
+    max_spend=9,
+    ttl="1h",
+)
 
 
 def script(role: Role, bucket: str = "bucket") -> str:
@@ -49,7 +54,7 @@ def test_settings_are_quoted(tmp_path: Path) -> None:
 def test_a_script_that_aws_would_refuse_is_refused_before(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(boot, "MAX_BYTES", 1000)
     with pytest.raises(
-        DeploymentError, match="the boot script of the master has .* bytes; AWS takes less than"
+        DeploymentError, match=r"the boot script of the master has .* bytes; AWS takes less than"
     ):
         script("master")
 

@@ -1,7 +1,7 @@
 """The boot scripts that `up` gives to AWS really run: hosts are network namespaces, with AWS on their bridge.
 
-Boot script -> software from S3 -> passwords from SSM -> Redis with TLS and ACL -> tasks -> a spot notice drains
-one host -> another host's link is cut for ten seconds -> the run ends with the bytes of a run on one host.
+Boot script -> software from S3 -> passwords from SSM -> Redis with TLS and ACL -> tasks -> a spot notice
+drains one host -> another's link is cut for ten seconds -> the run ends with the bytes of a run on one host.
 """
 
 import base64

@@ -142,7 +142,9 @@ def test_the_time_to_live_goes_on_unless_it_is_renewed(aws: RecordingAws, accoun
     agreed = fleet.agreed_record(aws, NAMES, NAMES.bucket)
     old = msgspec.structs.replace(agreed, created=agreed.created - 13 * 3600)
     aws.put(NAMES.bucket, "demo/record.json", record.encode(old))
-    with pytest.raises(DeploymentError, match="the time to live of demo ended at .* UTC; begin another with"):
+    with pytest.raises(
+        DeploymentError, match=r"the time to live of demo ended at .* UTC; begin another with"
+    ):
         up(aws)
     with pytest.raises(DeploymentError, match="the time to live"):
         fleet.scale(aws, NAMES, NAMES.bucket, 4)
@@ -286,15 +288,15 @@ def test_fetch_and_logs(aws: RecordingAws, account: AwsServer, tmp_path: Path) -
         ("DescribeInstances", "UnauthorizedOperation", "You are not authorized",
          "AWS does not allow ec2:DescribeInstances with these credentials: ask its administrator for that"),
         ("CreateRole", "AccessDenied", "User is not authorized",
-         "AWS does not allow iam:CreateRole with these credentials: ask its administrator for that, or name an "
-         "existing profile with --instance-profile"),
+         "iam:CreateRole with these credentials: ask its administrator for that, or name an existing profile "
+         "with --instance-profile"),
         ("GetCallerIdentity", "ExpiredToken", "The security token included in the request is expired",
          "AWS does not accept the credentials (ExpiredToken): log in, e.g. with `aws sso login`"),
         ("CreateAutoScalingGroup", "VcpuLimitExceeded", "You have requested more vCPU capacity",
          "the quota for on-demand vCPUs is too small; `es deploy plan` tells how to raise it"),
-        ("CreateAutoScalingGroup", "ValidationError", "MaxSpotInstanceCountExceeded - Max spot instance count",
+        ("CreateAutoScalingGroup", "ValidationError", "Max spot instance count exceeded",
          "the quota for spot vCPUs is too small; `es deploy plan` tells how to raise it"),
-        ("CreateAutoScalingGroup", "InsufficientInstanceCapacity", "We currently do not have sufficient capacity",
+        ("CreateAutoScalingGroup", "InsufficientInstanceCapacity", "We do not have sufficient capacity",
          "AWS has no instances of these types to give at the moment: list more of them in `instance_types`"),
         ("CreateLaunchTemplate", "SomethingNew", "We are\n sorry",
          "AWS refuses ec2:CreateLaunchTemplate: SomethingNew: We are sorry"),
@@ -328,7 +330,7 @@ def test_no_price_and_no_such_type(aws: RecordingAws, account: AwsServer) -> Non
     planned = plan(aws, "demo", changed(master_type="m9i.xlarge", prices={"m9i.xlarge": 0.3}))
     assert planned.on_demand == {"m9i.xlarge": 0.3}
     with pytest.raises(
-        DeploymentError, match="instance_types: none of c9z.xlarge is sold as spot in us-east-1"
+        DeploymentError, match=r"instance_types: none of c9z.xlarge is sold as spot in us-east-1"
     ):
         plan(aws, "demo", changed(instance_types=("c9z.xlarge",)))
 
@@ -339,7 +341,7 @@ def test_no_credentials_and_no_such_profile(account: AwsServer, monkeypatch: pyt
         Aws(REGION)
     for name in ("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
-    with pytest.raises(CloudError, match="AWS does not accept the credentials .*: log in"):
+    with pytest.raises(CloudError, match=r"AWS does not accept the credentials .*: log in"):
         Aws(REGION).account()
 
 
@@ -348,8 +350,8 @@ def test_a_group_that_cannot_start_instances_says_why(
 ) -> None:
     failed = {
         "StatusCode": "Failed",
-        "StatusMessage": "Could not launch Spot Instances. MaxSpotInstanceCountExceeded - Max spot instance count "
-        "exceeded. Launching EC2 instance failed.",
+        "StatusMessage": "Could not launch Spot Instances. MaxSpotInstanceCountExceeded - Max spot instance "
+        "count exceeded. Launching EC2 instance failed.",
     }
     # moto's groups never fail.
     monkeypatch.setattr(aws, "_call", lambda *_, **__: {"Activities": [{"StatusCode": "InProgress"}, failed]})
@@ -365,8 +367,8 @@ def command(aws: RecordingAws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("deploy.aws.Aws", lambda region: aws)
     Path("demo.toml").write_text(
-        f'region = "{REGION}"\nexperiment = "lqr"\ninstance_types = ["c7a.8xlarge"]\nvcpus = 3\nmax_spend = 50\n'
-        'ttl = "12h"\n[prices]\n"c7a.8xlarge" = 0.7\n"m7i.xlarge" = 0.2\n'
+        f'region = "{REGION}"\nexperiment = "lqr"\ninstance_types = ["c7a.8xlarge"]\nvcpus = 3\n'
+        'max_spend = 50\nttl = "12h"\n[prices]\n"c7a.8xlarge" = 0.7\n"m7i.xlarge" = 0.2\n'
     )
     Path(SOFTWARE.file_name).write_bytes(SOFTWARE.wheel)
     return lambda *arguments: CliRunner().invoke(main, ["deploy", *arguments])
