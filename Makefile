@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help run test tls-redis check fix benchmark clean
+.PHONY: help run test tls-redis check fix benchmark reproduce clean
 .DEFAULT_GOAL := help
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo 'make test   set everything up and run all tests, lint, types and import rules'
 	@echo 'make fix    format and repair what ruff can'
 	@echo 'make benchmark   measure simulator and overhead'
+	@echo 'make reproduce   train known tasks with five seeds each (hours; continues where it was stopped)'
 	@echo 'make clean  remove the virtual environment and caches; runs are kept'
 
 run: .venv/installed
@@ -44,6 +45,9 @@ benchmark: .venv/installed-for-tests
 	$(BIN)/python -m tests.benchmarks.memory
 	$(BIN)/python -m tests.benchmarks.native
 
+reproduce: .venv/installed-for-reproduction
+	$(BIN)/python -m tests.reproduction
+
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo 'expected CPython 3.11 to 3.13 as python3, found none; use make PYTHON=...' >&2; exit 1; }
 	$(PYTHON) -m venv .venv
@@ -63,6 +67,10 @@ benchmark: .venv/installed-for-tests
 
 .venv/installed-for-tests: .venv/installed
 	$(PIP) --editable '.[test]'
+	@touch $@
+
+.venv/installed-for-reproduction: .venv/installed-for-tests
+	$(PIP) --editable '.[reproduction]'
 	@touch $@
 
 clean:

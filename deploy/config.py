@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 from deploy import cost
 from es import config
 from es.errors import DeploymentError
+from es.explain import explain
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,22}[a-z0-9]")
 TTL = re.compile(r"(\d+(?:\.\d+)?)([mhd])")
@@ -111,7 +112,7 @@ def load(path: Path) -> Deployment:
     try:
         deployment = msgspec.convert(raw, Deployment)
     except msgspec.ValidationError as error:
-        raise DeploymentError(f"{path}: {config.explain(raw, error, Deployment)}") from error
+        raise DeploymentError(f"{path}: {explain(Deployment, raw, str(error))}") from error
     if deployment.experiment in config.shipped():
         return deployment
     experiment = (path.parent / deployment.experiment).resolve()

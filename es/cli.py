@@ -14,8 +14,12 @@ COMMANDS = {
     "worker": ("worker.command:worker", "Evaluate policies for a master."),
     "runs": ("es.commands.inspect:runs", "List the runs."),
     "generations": ("es.commands.inspect:generations", "Show the generations of a run."),
+    "watch": ("es.commands.watch:watch", "Watch a run live."),
+    "workers": ("es.commands.inspect:workers", "Show the workers of a run."),
     "show": ("es.commands.inspect:show", "Show everything about one generation."),
+    "plot": ("es.commands.plot:plot", "Draw learning curves."),
     "evaluate": ("es.commands.evaluate:evaluate", "Run unperturbed episodes of a trained policy."),
+    "export": ("es.commands.export:export", "Copy a policy, its experiment and its curve."),
     "replay": ("es.commands.replay:replay", "Film an episode of a trained policy."),
     "deploy": ("deploy.command:deploy", "Train on AWS: make, watch and remove a fleet."),
     "redis-config": (

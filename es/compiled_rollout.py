@@ -77,8 +77,14 @@ def rollout(
         statistics = finite(ObservationStatistics.of(seen[: outcome.actions]))
     metrics = {"metres": outcome.metres}
     if outcome.length:
-        metrics |= {"score": outcome.score, "fell": float(outcome.fell), "stopped": float(outcome.stopped)}
-        metrics["failed"] = float(outcome.ending == native.PHYSICS_FAILED)
+        broken = outcome.ending == native.PHYSICS_FAILED
+        metrics |= {
+            "score": outcome.score,
+            "fell": float(outcome.fell),
+            "stopped": float(outcome.stopped),
+            "survived": float(not (outcome.fell or outcome.stopped or broken)),
+            "failed": float(broken),
+        }
     return Rollout(total, outcome.sign_return, outcome.length, failed, error, metrics, statistics, seconds)
 
 

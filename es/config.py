@@ -4,20 +4,18 @@
 the field, the value that arrived and what is allowed.
 """
 
-import difflib
 import importlib.resources
-import itertools
-import re
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal
 
 import msgspec
 import tomli_w
 from msgspec import Meta, Struct
 
 from es.errors import ExperimentError
+from es.explain import explain
 
 # NaN fails every bound and infinity fails the upper ones, so each number states both.
 Positive = Annotated[float, Meta(gt=0, le=1e9)]
@@ -26,6 +24,7 @@ Fraction = Annotated[float, Meta(ge=0, le=1)]
 Decay = Annotated[float, Meta(ge=0, lt=1)]
 Count = Annotated[int, Meta(ge=1, le=10**12)]
 Size = Annotated[int, Meta(ge=1, le=10**6)]
+Even = Annotated[int, Meta(ge=2, multiple_of=2, le=10**7)]
 Seed = Annotated[int, Meta(ge=0, le=2**62)]
 Shaping = Literal["centered_ranks", "raw", "sign", "centered_sign_ranks"]
 Activation = Literal["tanh", "relu", "elu", "lrelu"]
@@ -146,7 +145,32 @@ class SGD(_Section, frozen=True, kw_only=True, tag_field="kind", tag="sgd"):
     """m, the decay of the velocity."""
 
 
-class OpenAIES(_Section, frozen=True, kw_only=True, tag_field="kind", tag="openai_es"):
+class ClipUp(_Section, frozen=True, kw_only=True, tag_field="kind", tag="clipup"):
+    """Momentum over normalised gradients, with a speed limit (Toklu et al. 2020, arXiv 2008.02387)."""
+
+    max_speed: Positive = 0.15
+    """Longest step, in parameter units (section 3.2; the paper's code: 0.15, and 0.015 for MuJoCo)."""
+    learning_rate: Positive | None = None
+    """Length of the step that one gradient adds, whatever its size; None is half of `max_speed`, as in the
+    paper."""
+    momentum: Decay = 0.9
+    """Share of the velocity that is kept (the paper: 0.9)."""
+
+
+AnyOptimizer = Adam | SGD | ClipUp
+
+
+class _Strategy(_Section, frozen=True, kw_only=True):
+    """What every strategy offers, whatever it does with the returns."""
+
+    action_noise: NonNegative = 0.0
+    """Standard deviation of Gaussian noise on continuous actions during training, in action units."""
+    average: Decay = 0.0
+    """Decay per generation of an exponential average of the centre, which is then what evaluations run and
+    later stages start from; 0 keeps none. 0.93 or so forgets the last generation's luck."""
+
+
+class OpenAIES(_Strategy, frozen=True, kw_only=True, tag_field="kind", tag="openai_es"):
     """The natural evolution strategy of Salimans et al. 2017 (arXiv 1703.03864)."""
 
     sigma: Positive = 0.05
@@ -156,19 +180,102 @@ class OpenAIES(_Section, frozen=True, kw_only=True, tag_field="kind", tag="opena
     weight_decay: NonNegative = 0.0
     """L2 coefficient: this times theta is subtracted from the gradient estimate, which includes 1/sigma.
     The paper's released code omits 1/sigma, so its 0.005 is 0.005 / sigma here."""
-    action_noise: NonNegative = 0.0
-    """Standard deviation of Gaussian noise on continuous actions during training, in action units."""
-    optimizer: Adam | SGD = Adam()
+    optimizer: AnyOptimizer = Adam()
     """Turns the gradient estimate into a step."""
+
+
+class ARS(_Strategy, frozen=True, kw_only=True, tag_field="kind", tag="ars"):
+    """Augmented random search (Mania et al. 2018, arXiv 1803.07055).
+
+    V2 with `observation_normalization.enabled`, V1 without; V1-t and V2-t with `top`.
+    """
+
+    step_size: Positive = 0.02
+    """Length of the step, alpha, per unit of normalised gradient (table 9 of the paper: 0.01 to 0.02)."""
+    sigma: Positive = 0.03
+    """Standard deviation of the parameter noise, nu (table 9 of the paper: 0.0075 to 0.03)."""
+    top: Size | None = None
+    """How many of the pairs, those with the best episodes, make the update, b; None takes all."""
+
+
+class PGPE(_Strategy, frozen=True, kw_only=True, tag_field="kind", tag="pgpe"):
+    """Policy gradients with parameter-based exploration (Sehnke et al. 2010; arXiv 2008.02387)."""
+
+    sigma: Positive = 0.1
+    """Initial standard deviation of every parameter. Toklu et al. choose the radius, sigma sqrt(parameters),
+    as 15 times ClipUp's `max_speed`."""
+    sigma_learning_rate: NonNegative = 0.1
+    """Step size for sigma; 0 keeps it (Toklu et al.: 0.1)."""
+    sigma_max_change: Decay = 0.2
+    """A generation changes no sigma by more than this share of it (Toklu et al.: 0.2)."""
+    per_parameter_sigma: bool = True
+    """Whether each parameter has a sigma of its own, as in both papers, or all share their mean change."""
+    shaping: Shaping = "centered_ranks"
+    """What stands in for the returns in the gradient (Toklu et al.: ranks; Sehnke et al.: returns, `raw`)."""
+    optimizer: AnyOptimizer = ClipUp()
+    """Turns the gradient with respect to the centre into a step; its learning rate is the centre's."""
+
+
+class SNES(_Strategy, frozen=True, kw_only=True, tag_field="kind", tag="snes"):
+    """Separable natural evolution strategy (Schaul et al. 2011; Wierstra et al. 2014)."""
+
+    sigma: Positive = 0.1
+    """Initial standard deviation of every parameter."""
+    learning_rate: Positive = 1.0
+    """Step size for the centre: 1 moves it to the mean of the samples by their weights (both papers)."""
+    sigma_learning_rate: NonNegative | None = None
+    """Step size for the logarithm of sigma; None is (3 + log dim) / (5 sqrt(dim)), as in the papers."""
+
+
+class SepCMAES(_Strategy, frozen=True, kw_only=True, tag_field="kind", tag="sep_cma_es"):
+    """CMA-ES with a diagonal covariance matrix (Ros and Hansen 2008); its learning rates are the paper's."""
+
+    sigma: Positive = 0.3
+    """Initial standard deviation of every parameter; the optimum should lie within a few of them."""
+
+
+class CMAES(_Strategy, frozen=True, kw_only=True, tag_field="kind", tag="cma_es"):
+    """CMA-ES with a full covariance matrix, up to some hundred parameters (Hansen 2016, arXiv 1604.00772)."""
+
+    sigma: Positive = 0.3
+    """Initial standard deviation of every parameter; the optimum should lie within a few of them."""
+    active: bool = True
+    """Whether the worse half, too, shapes the covariance matrix, by negative weights (the tutorial: yes)."""
+
+
+class RandomSearch(_Strategy, frozen=True, kw_only=True, tag_field="kind", tag="random_search"):
+    """The best of the samples becomes the centre (Bergstra and Bengio 2012): a first stage for others."""
+
+    sigma: Positive = 1.0
+    """Standard deviation of the samples."""
+
+
+AnyStrategy = OpenAIES | ARS | PGPE | SNES | SepCMAES | CMAES | RandomSearch
 
 
 class Population(_Section, frozen=True, kw_only=True):
     """How much is evaluated per generation."""
 
-    size: Annotated[int, Meta(ge=2, multiple_of=2, le=10**7)] = 40
-    """Perturbed policies per generation, in mirrored pairs, one episode each; even."""
+    size: Even = 40
+    """Perturbed policies per generation, in pairs; even. OpenAI-ES, ARS and PGPE mirror one perturbation per
+    pair; the others draw two, and their papers ask for 4 + 3 log(parameters) policies at least."""
+    courses: Annotated[int, Meta(ge=1, le=10**4)] = 1
+    """Episodes per perturbed policy, each reset with another seed; its return is their mean. Both policies of
+    a pair meet the same courses."""
+    same_courses: bool = False
+    """Whether all policies of a generation meet the same courses, not only those of a pair."""
+    steps: Count | None = None
+    """Environment steps that a generation should take: the shorter episodes were in the last one, the more
+    policies the next one has, from `size` to `maximum` (as in Toklu et al. 2020, arXiv 2008.02387)."""
+    maximum: Even = 10**5
+    """Perturbed policies per generation at most, where `steps` asks for more; even."""
     pairs_per_task: Size = 1
-    """Mirrored pairs in one message; raise it where episodes take less than about 20 ms."""
+    """Pairs in one message; raise it where episodes take less than about 20 ms."""
+
+    def __post_init__(self) -> None:
+        """Demand an order."""
+        if self.maximum < self.size:
+            raise ValueError(f"expected `maximum` of at least `size` = {self.size}, got {self.maximum}")
 
 
 class Budget(_Section, frozen=True, kw_only=True):
@@ -256,14 +363,88 @@ class ObservationNormalization(_Section, frozen=True, kw_only=True):
             raise ValueError(f"expected each observation once in `features`, got {twice} more than once")
 
 
-class Stage(_Section, frozen=True, kw_only=True):
-    """A part of the curriculum: training, not evaluation, takes place in a changed environment."""
+class Condition(_Section, frozen=True, kw_only=True):
+    """Something about a generation's training episodes, in the mean over all that did not fail."""
 
-    generation: Annotated[int, Meta(ge=2, le=10**12)]
-    """The first generation of this stage, which lasts until the next one's."""
-    arguments: Annotated[dict[str, Any], Meta(min_length=1)]
-    """What differs from `environment.arguments`, e.g. difficulty and max_obstacles; the arguments of earlier
-    stages do not carry over."""
+    metric: Annotated[str, Meta(min_length=1)]
+    """`return`, `length` (steps), `capped` (share that reached the episode cap), `failed` (share), or what
+    the environment reports at an episode's end, e.g. `metres` or `survived` (share)."""
+    at_least: Annotated[float, Meta(ge=-1e9, le=1e9)] | None = None
+    """Holds from this value on."""
+    at_most: Annotated[float, Meta(ge=-1e9, le=1e9)] | None = None
+    """Holds up to this value."""
+
+    def __post_init__(self) -> None:
+        """Demand a bound."""
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError("expected one of `at_least` and `at_most`")
+
+
+class Until(_Section, frozen=True, kw_only=True):
+    """When a stage ends: with the first of these."""
+
+    generations: Count | None = None
+    """Generations in this stage."""
+    steps: Count | None = None
+    """Environment steps in this stage."""
+    when: Condition | None = None
+    """This holds for a generation."""
+
+    def __post_init__(self) -> None:
+        """Demand an end."""
+        if not (self.generations or self.steps or self.when):
+            raise ValueError("expected at least one of `generations`, `steps`, `when`")
+
+
+class Stage(_Section, frozen=True, kw_only=True):
+    """A part of the training with settings of its own, one after the other.
+
+    A stage with another strategy or policy than the one before begins a new search where that one got to: at
+    the average of the centre if there is one, after restarts at the best one's. The policy is widened as by
+    `warm_start`.
+    """
+
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,31}$")]
+    """Stands in the generations' records."""
+    until: Until | None = None
+    """When the next stage begins; the last stage has no end but the budget's."""
+    changes: dict[str, Any] = {}
+    """What differs from the experiment's own settings: its sections `environment`, `policy`, `strategy`,
+    `population`, `episode_cap`, `restart`, `ramp` and `observation_normalization`, in part or whole. Those of
+    other stages do not carry over, and evaluations keep the experiment's own environment."""
+
+
+class Ramp(_Section, frozen=True, kw_only=True):
+    """A training environment's setting that moves as the policy improves."""
+
+    argument: Annotated[str, Meta(min_length=1)]
+    """Which: a keyword of the environment's `configure`, e.g. `wall_speed` of Learning to Run."""
+    start: Annotated[float, Meta(ge=-1e9, le=1e9)]
+    """Its first value."""
+    step: Annotated[float, Meta(ge=-1e9, le=1e9)]
+    """Added after each generation for which `when` holds."""
+    limit: Annotated[float, Meta(ge=-1e9, le=1e9)]
+    """Not beyond this value."""
+    when: Condition
+    """What has to hold."""
+
+    def __post_init__(self) -> None:
+        """Demand a direction."""
+        if not self.step or (self.limit - self.start) * self.step < 0:
+            raise ValueError(
+                f"expected `step` to lead from `start` = {self.start:g} to `limit` = {self.limit:g}, "
+                f"got {self.step:g}"
+            )
+
+
+class Restart(_Section, frozen=True, kw_only=True):
+    """Begins the search anew when it is stuck; the stage after goes on from the best that was found."""
+
+    patience: Count
+    """Generations without a better mean return after which to restart."""
+    growth: Annotated[float, Meta(ge=1, le=100)] = 1.0
+    """The population is multiplied by this (2: Auger and Hansen 2005, "A restart CMA evolution strategy with
+    increasing population size"), up to `population.maximum`."""
 
 
 class Evaluation(_Section, frozen=True, kw_only=True):
@@ -303,10 +484,12 @@ class Experiment(_Section, frozen=True, kw_only=True):
     seed: Seed = 1
     """Everything random derives from it."""
     environment: Environment
-    curriculum: tuple[Stage, ...] = ()
     policy: AnyPolicy = Linear()
-    strategy: OpenAIES = OpenAIES()
+    strategy: AnyStrategy = OpenAIES()
     population: Population = Population()
+    restart: Restart | None = None
+    ramp: tuple[Ramp, ...] = ()
+    stage: tuple[Stage, ...] = ()
     budget: Budget
     episode_cap: EpisodeCap | None = None
     observation_normalization: ObservationNormalization = ObservationNormalization()
@@ -316,14 +499,18 @@ class Experiment(_Section, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Refuse what no single field can see."""
-        starts = [stage.generation for stage in self.curriculum]
-        if any(later <= earlier for earlier, later in itertools.pairwise(starts)):
-            raise ValueError(f"curriculum: expected generations in ascending order, got {starts}")
-        episodes = self.budget.episodes
-        if episodes is not None and episodes < self.population.size:
+        for i, stage in enumerate(self.stage):
+            if (stage.until is None) != (i == len(self.stage) - 1):
+                expected = "none: it is the last one" if stage.until else "one: another stage follows"
+                raise ValueError(f"stage[{i}].until: expected {expected}")
+        arguments = [ramp.argument for ramp in self.ramp]
+        if len(set(arguments)) < len(arguments):
+            raise ValueError(f"ramp: expected each argument once, got {', '.join(arguments)}")
+        episodes, first = self.budget.episodes, self.population.size * self.population.courses
+        if episodes is not None and episodes < first:
             raise ValueError(
                 f"budget.episodes = {episodes} does not allow one generation of "
-                f"population.size = {self.population.size}"
+                f"population.size x courses = {first}"
             )
         if episodes is not None and self.evaluation.every and self.evaluation.episodes > episodes:
             raise ValueError(
@@ -334,14 +521,45 @@ class Experiment(_Section, frozen=True, kw_only=True):
                 f"population.pairs_per_task = {self.population.pairs_per_task} is more than the "
                 f"{self.population.size // 2} pairs of population.size = {self.population.size}"
             )
+        if isinstance(self.strategy, ARS) and (self.strategy.top or 0) > self.population.size // 2:
+            raise ValueError(
+                f"strategy.top = {self.strategy.top} is more than the "
+                f"{self.population.size // 2} pairs of population.size = {self.population.size}"
+            )
 
 
-def training_environment(experiment: Experiment, generation: int) -> Environment:
-    """The environment of a generation's training episodes."""
-    environment = experiment.environment
-    begun = [stage for stage in experiment.curriculum if stage.generation <= generation]
-    changes = begun[-1].arguments if begun else {}
-    return msgspec.structs.replace(environment, arguments=environment.arguments | changes)
+STAGED = (
+    *("environment", "policy", "strategy", "population", "episode_cap", "restart", "ramp"),
+    "observation_normalization",
+)
+"""What a stage may change."""
+
+
+def at_stage(experiment: Experiment, stage: int) -> Experiment:
+    """The experiment as it is in a stage, by number from 0: without stages, but with that one's changes."""
+    if not experiment.stage:
+        return experiment
+    return msgspec.convert(_changed(experiment, experiment.stage[stage]), Experiment)
+
+
+def _changed(experiment: Experiment, stage: Stage) -> dict[str, Any]:
+    plain = msgspec.to_builtins(msgspec.structs.replace(experiment, stage=()))
+    return _merged(plain, msgspec.to_builtins(stage.changes))
+
+
+def _merged(table: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Tables are merged; one of another kind, and anything that is no table, is replaced."""
+    result = dict(table)
+    for name, new in changes.items():
+        old = table.get(name)
+        if isinstance(old, dict) and isinstance(new, dict) and _same_kind(old, new):
+            new = _merged(old, new)
+        result[name] = new
+    return result
+
+
+def _same_kind(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    return "kind" not in new or new["kind"] == old.get("kind")
 
 
 def evaluation_environment(experiment: Experiment) -> Environment:
@@ -407,10 +625,21 @@ def parse(text: str, source: str, overrides: Iterable[str] = ()) -> Experiment:
 
 def convert(raw: dict[str, Any], source: str) -> Experiment:
     """Turn plain data into a checked ``Experiment``; ``source`` is named in errors."""
+    experiment = _convert(raw, source)
+    for i, stage in enumerate(experiment.stage):
+        where = f"{source}: stage[{i}].changes"
+        unknown = stage.changes.keys() - set(STAGED)
+        if unknown:
+            raise ExperimentError(f"{where}: expected some of {', '.join(STAGED)}, got {min(unknown)}")
+        _convert(_changed(experiment, stage), where)
+    return experiment
+
+
+def _convert(raw: dict[str, Any], source: str) -> Experiment:
     try:
         return msgspec.convert(raw, Experiment)
     except msgspec.ValidationError as error:
-        raise ExperimentError(f"{source}: {explain(raw, error, Experiment)}") from error
+        raise ExperimentError(f"{source}: {explain(Experiment, raw, str(error))}") from error
 
 
 def to_toml(experiment: Experiment) -> str:
@@ -447,76 +676,9 @@ def _apply(raw: dict[str, Any], override: str) -> None:
     table[parts[-1]] = value
 
 
-def explain(raw: dict[str, Any], error: msgspec.ValidationError, root: type[Struct]) -> str:
-    """Rephrase msgspec's message about a ``root`` as ``field = value: what is allowed``."""
-    reason, _, where = str(error).partition(" - at `$")
-    keys = [
-        int(k[1:-1]) if k[0] == "[" else k[1:] for k in re.findall(r"\.[^.\[]+|\[\d+\]", where.rstrip("`"))
-    ]
-    field = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).lstrip(".")
-    value: Any = raw
-    for key in keys:
-        value = value[key] if isinstance(value, list) or key in value else None
-    unknown = re.fullmatch(r"Object contains unknown field `(.+)`", reason)
-    if unknown:
-        allowed = _fields(root, raw, keys)
-        close = difflib.get_close_matches(unknown[1], allowed, 1)
-        hint = f"did you mean `{close[0]}`? " if close else ""
-        full = f"{field}.{unknown[1]}".lstrip(".")
-        return f"{full} = {value[unknown[1]]!r}: unknown field; {hint}allowed: {', '.join(allowed)}"
-    if reason.startswith("Invalid"):
-        choices = _choices(root, raw, keys)
-        return f"{field} = {value!r}: expected one of {', '.join(choices)}"
-    missing = re.fullmatch(r"Object missing required field `(.+)`", reason)
-    if missing:
-        full = f"{field}.{missing[1]}".lstrip(".")
-        kinds = _choices(root, raw, [*keys, "kind"]) if missing[1] == "kind" else []
-        return f"{full} is missing" + (f"; expected one of {', '.join(kinds)}" if kinds else "")
-    if isinstance(value, dict):
-        return f"{field}: {reason}".lstrip(": ")
-    return f"{field} = {value!r}: {reason[0].lower()}{reason[1:]}"
-
-
-def _struct(root: type[Struct], raw: dict[str, Any], keys: list[str | int]) -> list[Any]:
-    """The struct classes that the table at ``keys`` may be, narrowed by each ``kind`` on the way."""
-    types: list[Any] = [root]
-    table: Any = raw
-    for key in keys:
-        if isinstance(key, str):
-            types = [
-                option
-                for owner in types
-                for option in _options(get_type_hints(owner, include_extras=False).get(key))
-                if isinstance(option, type) and issubclass(option, Struct)
-            ]
-        table = table[key]
-        kind = table.get("kind") if isinstance(table, dict) else None
-        types = [t for t in types if kind is None or t.__struct_config__.tag == kind] or types
-    return types
-
-
-def _options(annotation: Any) -> tuple[Any, ...]:
-    """The types an annotation allows; for a tuple, those of its items."""
-    if get_origin(annotation) is tuple:
-        return _options(get_args(annotation)[0])
-    union = get_origin(annotation) is Union or type(annotation).__name__ == "UnionType"
-    return get_args(annotation) if union else (annotation,)
-
-
-def _fields(root: type[Struct], raw: dict[str, Any], keys: list[str | int]) -> list[str]:
-    owner = _struct(root, raw, keys)[0]
-    tag = ["kind"] if owner.__struct_config__.tag_field else []
-    return tag + list(owner.__struct_fields__)
-
-
-def _choices(root: type[Struct], raw: dict[str, Any], keys: list[str | int]) -> list[str]:
-    if keys[-1] == "kind":
-        return [repr(option.__struct_config__.tag) for option in _struct(root, raw, keys[:-1])]
-    owner = _struct(root, raw, keys[:-1])[0]
-    return [repr(choice) for choice in get_args(get_type_hints(owner)[str(keys[-1])])]
-
-
 def _without_none(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_none(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list | tuple):
+        return [_without_none(item) for item in value]
     return value

@@ -24,10 +24,47 @@ def centered_ranks(returns: Array) -> Array:
     """
     if returns.size < 2:
         raise ValueError(f"expected at least 2 returns to rank, got {returns.size}")
-    ordered = np.where(np.isnan(returns), -np.inf, returns).ravel()
-    _, group, sizes = np.unique(ordered, return_inverse=True, return_counts=True)
+    group, sizes = _ties(returns)
     mean_rank = np.cumsum(sizes) - (sizes + 1) / 2
     return (mean_rank / (returns.size - 1) - 0.5)[group].reshape(returns.shape)
+
+
+def by_rank(returns: Array, weights: Array) -> Array:
+    """Hand out weights by rank; ties share the mean of theirs, NaN ties with NaN below all else.
+
+    Args:
+        returns: any shape.
+        weights: shape (returns.size,), that of the best return first.
+
+    Returns:
+        The shape of ``returns``.
+    """
+    group, sizes = _ties(returns)
+    ends = np.cumsum(sizes)
+    ascending = weights[::-1]
+    means = [np.mean(ascending[end - size : end]) for end, size in zip(ends, sizes, strict=True)]
+    return np.array(means)[group].reshape(returns.shape)
+
+
+def _ties(returns: Array) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Of each return the group of equals it belongs to, worst first, and how many each group has."""
+    ordered = np.where(np.isnan(returns), -np.inf, returns).ravel()
+    _, group, sizes = np.unique(ordered, return_inverse=True, return_counts=True)
+    return group, sizes
+
+
+def utilities(returns: Array) -> Array:
+    """The rank weights of natural evolution strategies (Wierstra et al. 2014, table 1).
+
+    max(0, log(n/2 + 1) - log(rank)), scaled to a sum of 1, minus 1/n: only the better half counts.
+
+    Returns:
+        The shape of ``returns``; entries sum to zero, and are exactly zero where all returns are equal.
+    """
+    n = returns.size
+    u = np.maximum(0.0, np.log(n / 2 + 1) - np.log(np.arange(1, n + 1)))
+    weights = by_rank(returns, u / np.sum(u) - 1 / n)
+    return np.zeros_like(weights) if np.ptp(weights) == 0.0 else weights
 
 
 def raw(returns: Array) -> Array:

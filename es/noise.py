@@ -33,20 +33,35 @@ def generator(stream: Stream, seed: int, generation: int = 0, index: int = 0) ->
     )
 
 
-def perturbation(seed: int, generation: int, pair: int, dim: int) -> NDArray[np.float32]:
-    """Epsilon of one mirrored pair: standard normal, shape (dim,)."""
-    return generator(Stream.PERTURBATION, seed, generation, pair).standard_normal(dim, dtype=np.float32)
+def perturbation(seed: int, generation: int, index: int, dim: int) -> NDArray[np.float32]:
+    """Epsilon of one mirrored pair, or of one policy: standard normal, shape (dim,)."""
+    row = np.empty(dim, dtype=np.float32)
+    draw_perturbation(seed, generation, index, row)
+    return row
 
 
-def episode_seed(seed: int, generation: int, pair: int) -> int:
-    """Seed of the environment, in [0, 2**31): one for both signs, so that they meet the same task."""
-    return int(generator(Stream.EPISODE_SEED, seed, generation, pair).integers(2**31))
+def draw_perturbation(seed: int, generation: int, index: int, row: NDArray[np.float32]) -> None:
+    """Write the same into ``row``, shape (dim,)."""
+    generator(Stream.PERTURBATION, seed, generation, index).standard_normal(dtype=np.float32, out=row)
 
 
-def feeds_statistics(seed: int, generation: int, pair: int, fraction: float) -> tuple[bool, bool]:
-    """Whether the (+, -) episodes of a pair are among the sampled ``fraction`` that feeds the statistics."""
-    plus, minus = generator(Stream.STATISTICS, seed, generation, pair).random(2) < fraction
-    return bool(plus), bool(minus)
+def episode_seeds(seed: int, generation: int, pair: int, courses: int = 1) -> list[int]:
+    """Seeds of the environment, in [0, 2**31): the same for both policies of a pair."""
+    draws = generator(Stream.EPISODE_SEED, seed, generation, pair)
+    return [int(draws.integers(2**31)) for _ in range(courses)]
+
+
+def feeds_statistics(
+    seed: int, generation: int, pair: int, fraction: float, courses: int = 1
+) -> NDArray[np.bool_]:
+    """Which episodes of a pair are among the sampled ``fraction`` that feeds the statistics.
+
+    Shape (courses, 2).
+    """
+    chosen: NDArray[np.bool_] = (
+        generator(Stream.STATISTICS, seed, generation, pair).random((courses, 2)) < fraction
+    )
+    return chosen
 
 
 def fingerprint() -> str:
@@ -58,8 +73,8 @@ def fingerprint() -> str:
     digest = hashlib.sha256()
     for seed, generation, pair in ((0, 0, 0), (1, 2, 3), (2**62, 2**40, 2**40)):
         digest.update(perturbation(seed, generation, pair, 257).astype("<f4").tobytes())
-        digest.update(episode_seed(seed, generation, pair).to_bytes(8, "little"))
-        digest.update(bytes(feeds_statistics(seed, generation, pair, 0.5)))
+        digest.update(episode_seeds(seed, generation, pair)[0].to_bytes(8, "little"))
+        digest.update(feeds_statistics(seed, generation, pair, 0.5).tobytes())
         action = generator(Stream.ACTION, seed, generation, pair).standard_normal(65)
         digest.update(action.astype("<f8").tobytes())
     return digest.hexdigest()[:16]

@@ -49,7 +49,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 M = TypeVar("M", bound="Message")
 
-VERSION = 1
+VERSION = 2
 MAX_MESSAGE_BYTES = 256 * 2**20
 MAX_RESULT_BYTES = 32 * 2**20
 MAX_REPORT_BYTES = 2**12
@@ -58,6 +58,8 @@ FINISHED_TTL = 60  # s
 LEASE = 3.0  # s
 LEASE_REFRESH = 1.0  # s
 WORKER_LOST = 5.0  # s without a report
+WORKER_FORGOTTEN = 600.0  # s without a report
+RATE_SECONDS = 30.0
 GROUP = "workers"
 CURRENT_RUN = "es:current"
 
@@ -87,16 +89,25 @@ class Generation(Message, frozen=True):
 
     run_id: str
     generation: int
+    stage: Annotated[int, Meta(ge=0)]
+    """Of the experiment, from 0."""
     centre: bytes
     """theta, shape (num_params,)."""
     scale: bytes
-    """Standard deviation of the perturbations, shape (1,) or (num_params,)."""
+    """Of the perturbations, shape (1,), (num_params,) or (num_params, num_params); see
+    ``es.strategies.registry.ask``."""
+    evaluated: bytes
+    """What evaluations run, shape (num_params,); empty: the centre."""
     observation_mean: bytes
     """Shape (observation_size,), or empty without normalisation."""
     observation_std: bytes
     """Shape (observation_size,), or empty without normalisation."""
+    episodes_per_pair: Annotated[int, Meta(ge=2)]
+    """Two per course."""
     episode_cap: int | None
     """Environment steps after which training episodes are cut."""
+    arguments: dict[str, float]
+    """The training environment's settings that move, for its ``configure``."""
 
 
 class Task(Message, frozen=True):
@@ -130,7 +141,7 @@ class Episode(Message, frozen=True):
 
 
 class Outcome(Message, frozen=True):
-    """One pair (two episodes, + then -) or one evaluation episode, perhaps in other physics as well."""
+    """One pair (per course two episodes, + then -) or an evaluation episode, perhaps in other physics too."""
 
     index: int
     episodes: tuple[Episode, ...]
@@ -155,15 +166,35 @@ class WorkerReport(Message, frozen=True):
     worker: str
     host: str
     processes: int
+    """Rollout processes."""
+    busy: int
+    """How many of them have a task."""
     software: str
     tasks: int
     """Completed since it joined."""
+    episodes: int
+    """In those."""
+    episodes_per_second: float
+    """Over the last RATE_SECONDS."""
     restarts: int
     """Rollout processes that had to be replaced."""
     memory_mb: float
     """Resident memory of its rollout processes."""
     seen: float
     """When this was written, by Redis' clock, s."""
+
+
+class Seen(NamedTuple):
+    """A worker's last report and how old it is."""
+
+    report: WorkerReport
+    age: float
+    """Seconds."""
+
+    @property
+    def lost(self) -> bool:
+        """Whether it has been silent for too long."""
+        return self.age > WORKER_LOST
 
 
 class Lease(NamedTuple):
@@ -292,7 +323,7 @@ _WORKER_WRITES = {
     "es:*:rejected": ("incrby",),
 }
 _WORKER_PLAIN = ("ping", "select", "time", "multi", "exec", "discard")
-_MASTER_ALSO = ("set", "del", "expire", "xgroup|create", "xread", "xlen", "hvals", "info")
+_MASTER_ALSO = ("set", "del", "expire", "xgroup|create", "xread", "xlen", "hgetall", "info")
 
 
 def worker_acl(user: str, password: str, *, selectors: bool = True) -> str:
@@ -489,20 +520,27 @@ class MasterClient(_Client):
         self._redis.delete(self._key(f"generation:{generation}"))
 
     @_translated
-    def workers(self) -> list[WorkerReport]:
-        """The workers that reported within the last WORKER_LOST seconds."""
+    def workers(self) -> list[Seen]:
+        """The workers that reported within the last WORKER_FORGOTTEN seconds and did not sign off."""
         with self._redis.pipeline(transaction=False) as pipe:
             pipe.time()
-            pipe.hvals(self._key("workers"))
+            pipe.hgetall(self._key("workers"))
             (seconds, microseconds), reports = pipe.execute()
         now = seconds + microseconds / 1e6
-        known = []
-        for data in reports:
+        known, old = [], []
+        for name, data in reports.items():
             try:
-                known.append(decode(data, WorkerReport, MAX_REPORT_BYTES))
+                report = decode(data, WorkerReport, MAX_REPORT_BYTES)
             except ProtocolError:
                 continue
-        return [report for report in known if abs(now - report.seen) < WORKER_LOST]
+            age = now - report.seen
+            if 0 <= age <= WORKER_FORGOTTEN:
+                known.append(Seen(report, age))
+            else:
+                old.append(name)
+        if old:
+            self._redis.hdel(self._key("workers"), *old)
+        return known
 
     @_translated
     def rejected(self) -> int:
@@ -564,37 +602,34 @@ class WorkerClient(_Client):
         return None if data is None else decode(data, Generation)
 
     @_translated
-    def fetch(self, run_id: str, block: float) -> Lease | None:
-        """A task nobody else works on: an abandoned one, or a new one, waiting up to ``block`` s for it.
+    def fetch(self, run_id: str, block: float, count: int = 1) -> tuple[list[Lease], list[ProtocolError]]:
+        """Up to ``count`` tasks nobody else works on, and what was no task, which is removed and counted.
 
-        A message that is no task is removed, counted, and raised.
-
-        Raises:
-            ProtocolError: what was fetched is no task.
+        An abandoned task comes first, then new ones; waits up to ``block`` s for the first.
         """
         tasks = f"es:{run_id}:tasks"
         try:
             entries = self._abandoned(tasks)
             if not entries:
                 answer: Any = self._redis.xreadgroup(
-                    GROUP, self._worker, {tasks: ">"}, count=1, block=max(1, int(block * 1000))
+                    GROUP, self._worker, {tasks: ">"}, count=count, block=max(1, int(block * 1000))
                 )
                 entries = answer[0][1] if answer else []
         except redis.ResponseError as error:
             if str(error).startswith(("NOGROUP", "UNBLOCKED")):  # Redis is new; the master will publish again
-                return None
+                return [], []
             raise
-        if not entries:
-            return None
-        entry, fields = entries[0]
-        try:
-            task = decode((fields or {}).get(b"m", b""), Task)
-            if task.run_id != run_id:
-                raise ProtocolError(f"expected a task of run {run_id}, got one of {task.run_id}")
-        except ProtocolError:
-            self._remove(run_id, entry, count=True)
-            raise
-        return Lease(entry, task)
+        leases, errors = [], []
+        for entry, fields in entries:
+            try:
+                task = decode((fields or {}).get(b"m", b""), Task)
+                if task.run_id != run_id:
+                    raise ProtocolError(f"expected a task of run {run_id}, got one of {task.run_id}")
+                leases.append(Lease(entry, task))
+            except ProtocolError as error:
+                self._remove(run_id, entry, count=True)
+                errors.append(error)
+        return leases, errors
 
     def _abandoned(self, tasks: str) -> list[Any]:
         if time.monotonic() < self._reclaim_at:

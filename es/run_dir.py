@@ -5,11 +5,14 @@ runs/NAME/run.json                 RunInfo
 runs/NAME/generations.jsonl        one GenerationRecord per line
 runs/NAME/evaluations.jsonl        one EvaluationRecord per line
 runs/NAME/checkpoints/00000010.npz state after 10 generations
+runs/NAME/progress.json            Progress of the generation under way, about once a second
+runs/NAME/workers.json             Fleet, about once a second
 runs/NAME/worker.log               what the local worker said (es run only)
 runs/NAME/lock                     locked by the master while it runs
 """
 
 import fcntl
+import importlib.resources
 import os
 import re
 from collections.abc import Iterator
@@ -44,6 +47,12 @@ class GenerationRecord(Struct, frozen=True, kw_only=True):
 
     generation: int
     """Number of this update, from 1."""
+    stage: str = ""
+    """Name of the stage; empty without stages."""
+    ramps: dict[str, float] = {}
+    """What the ramps set in the training environment."""
+    restarts: int = 0
+    """Of the search, so far in this stage."""
     return_mean: float | None
     """Mean return of the episodes that did not fail."""
     return_std: float | None
@@ -139,7 +148,64 @@ class PhysicsComparison(Struct, frozen=True, kw_only=True):
     """Mean gaps of the metrics, e.g. metres."""
 
 
+class Progress(Struct, frozen=True, kw_only=True):
+    """How far the generation under way is. Returns and steps are of the training episodes that are in."""
+
+    generation: int
+    episodes: int
+    """Of the generation."""
+    episodes_done: int
+    failed: int
+    return_mean: float | None
+    return_max: float | None
+    steps: int
+    """Environment steps."""
+    process_seconds: float
+    """What these episodes took the rollout processes."""
+    seconds: float
+    """Since it began."""
+    time: str
+    """When this was written; ISO 8601, UTC."""
+
+
+class Worker(Struct, frozen=True, kw_only=True):
+    """One host's worker, as the master knows it."""
+
+    worker: str
+    """Unique in the fleet."""
+    host: str
+    processes: int
+    """Rollout processes."""
+    busy: int
+    """How many of them have a task."""
+    software: str
+    """Version of this package."""
+    tasks: int
+    """Completed since it joined."""
+    episodes: int
+    """In those."""
+    episodes_per_second: float
+    """Over the last 30 s."""
+    memory_mb: float
+    """Resident memory of its rollout processes."""
+    restarts: int
+    """Rollout processes that had to be replaced."""
+    last_seen: float
+    """Seconds before ``Fleet.time``."""
+    lost: bool
+    """Silent for too long: its tasks are run elsewhere."""
+
+
+class Fleet(Struct, frozen=True, kw_only=True):
+    """The workers of a run; those that left are not among them."""
+
+    workers: list[Worker]
+    time: str
+    """When this was written; ISO 8601, UTC."""
+
+
 R = TypeVar("R", GenerationRecord, EvaluationRecord)
+L = TypeVar("L", Progress, Fleet)
 
 
 def now() -> str:
@@ -154,6 +220,8 @@ class RunDir:
         self.path = path
         self.name = path.name
         self.worker_log = path / "worker.log"
+        self._progress = path / "progress.json"
+        self._workers = path / "workers.json"
         self._generations = path / "generations.jsonl"
         self._evaluations = path / "evaluations.jsonl"
         self._checkpoints = path / "checkpoints"
@@ -179,12 +247,12 @@ class RunDir:
 
     @classmethod
     def open(cls, runs_dir: Path, run: str) -> Self:
-        """An existing run, by name or path.
+        """An existing run, by name or path, or one that comes with the package, by name.
 
         Raises:
             RunNotFoundError: there is none.
         """
-        for path in (runs_dir / run, Path(run)):
+        for path in (runs_dir / run, Path(run), shipped() / run):
             if (path / "run.json").is_file():
                 return cls(path)
         known = ", ".join(each.name for each in all_runs(runs_dir)[-5:])
@@ -220,6 +288,23 @@ class RunDir:
     def evaluations(self) -> dict[int, EvaluationRecord]:
         """All evaluation records by generation."""
         return {record.generation: record for record in _read(self._evaluations, EvaluationRecord)}
+
+    def progress(self) -> Progress | None:
+        """Of the generation that is or was under way last; None if there was none yet."""
+        return _read_latest(self._progress, Progress)
+
+    def fleet(self) -> Fleet | None:
+        """The workers as they are or were last; None if nobody asked for any yet."""
+        return _read_latest(self._workers, Fleet)
+
+    def write_latest(self, latest: Progress | Fleet) -> None:
+        """Replace what is known of the present.
+
+        Raises:
+            RunDirectoryError: the disk is full or the directory not writable.
+        """
+        path = self._progress if isinstance(latest, Progress) else self._workers
+        self._replace(path, msgspec.json.encode(latest) + b"\n")
 
     def append(self, record: GenerationRecord | EvaluationRecord) -> None:
         """Add a line to the right file.
@@ -280,6 +365,34 @@ class RunDir:
                 reason = str(error)
         raise RunDirectoryError(f"{self.path}: nothing to resume from: {reason}")
 
+    def export(self, destination: Path, generation: int, records: int) -> Self:
+        """Copy what is worth handing on: one checkpoint, and a curve of at most so many generation records.
+
+        Raises:
+            UsageError: the destination exists.
+            RunNotFoundError: there is no such checkpoint.
+        """
+        state = self.load_checkpoint(generation)
+        with _writing(destination):
+            try:
+                destination.mkdir(parents=True)
+            except FileExistsError:
+                raise UsageError(f"{destination} exists already; choose another place") from None
+            copy = type(self)(destination)
+            copy._checkpoints.mkdir()
+        experiment = self.experiment()
+        copy.write_experiment(experiment)
+        copy.save_checkpoint(experiment, state)
+        history = [record for record in self.generations() if record.generation <= generation]
+        step = max(1, -(-len(history) // records))
+        for record in history[::-1][::step][::-1]:  # the last one is among them
+            copy.append(record)
+        for evaluation in self.evaluations().values():
+            if evaluation.generation <= generation:
+                copy.append(evaluation)
+        copy.write_info(msgspec.structs.replace(self.info(), finished=True))
+        return copy
+
     def status(self) -> str:
         """``running``, ``finished`` or ``stopped``."""
         if self._locked():
@@ -323,6 +436,11 @@ class RunDir:
             temporary.replace(path)
 
 
+def shipped() -> Path:
+    """Where the package keeps trained runs; read only."""
+    return Path(str(importlib.resources.files("es") / "trained"))
+
+
 def all_runs(runs_dir: Path) -> list[RunDir]:
     """All runs in a directory, oldest first."""
     runs = [RunDir(path.parent) for path in runs_dir.glob("*/run.json")]
@@ -361,6 +479,15 @@ def _read(path: Path, record: type[R]) -> list[R]:
         except msgspec.DecodeError as error:
             raise RunDirectoryError(f"{path}: line {number} is not a {record.__name__}: {error}") from error
     return records
+
+
+def _read_latest(path: Path, kind: type[L]) -> L | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError) as error:
+        raise RunDirectoryError(f"{path}: not readable: {error}") from error
 
 
 @contextmanager

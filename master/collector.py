@@ -18,8 +18,8 @@ from es.protocol import (
     MasterClient,
     Outcome,
     Result,
+    Seen,
     Task,
-    WorkerReport,
 )
 
 POLL = 0.5  # s
@@ -68,7 +68,8 @@ class Collector:
             RedisUnavailableError: Redis did not answer for ``patience`` seconds.
         """
         self.duplicates = 0
-        self.workers: list[WorkerReport] = []
+        self.fleet: list[Seen] = []
+        """Workers that reported lately, those that fell silent included."""
         self._client = client
         self._announcement = announcement
         self._observation_size = observation_size
@@ -173,9 +174,9 @@ class Collector:
         if not self._client.keep_alive(list(self._generations)):
             raise RedisUnavailableError("Redis lost the run's keys; was it restarted?")
         self._unanswered = self.busy and self._client.open_tasks() == 0
-        self.workers = self._client.workers()
+        self.fleet = self._client.workers()
         self._rejected_by_workers = self._client.rejected()
-        if self.workers:
+        if any(not seen.lost for seen in self.fleet):
             self._seen_at = time.monotonic()
         elif time.monotonic() - self._seen_at > self._patience:
             raise WorkersLostError(
@@ -212,13 +213,17 @@ class Collector:
         """The outcomes that were missing; everything is checked before anything is taken."""
         if result.run_id != self._announcement.run_id:
             raise ProtocolError(f"expected run {self._announcement.run_id}, got {result.run_id}")
-        expected = (2,) if result.kind == "train" else (1, 2)
+        generation = self._generations.get(result.generation)
+        if generation is None:  # it is complete: somebody else was sooner
+            self.duplicates += len(result.outcomes)
+            return []
+        expected = (generation.episodes_per_pair,) if result.kind == "train" else (1, 2)
         for outcome in result.outcomes:
             if len(outcome.episodes) not in expected:
                 raise ProtocolError(f"expected {expected[-1]} episodes, got {len(outcome.episodes)}")
             for episode in outcome.episodes:
                 self._check_episode(episode)
-        missing = self._missing.get((result.generation, result.kind), set())
+        missing = self._missing[result.generation, result.kind]
         arrivals: list[Arrival] = []
         for outcome in result.outcomes:
             if outcome.index not in missing:

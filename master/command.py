@@ -22,7 +22,9 @@ from es.redis_server import RedisServer
 from es.run_dir import RunDir
 from master import loop, update
 from master.collector import Collector
+from master.latest import LatestWriter
 from master.local import LocalWorker
+from master.policies import build_policy
 from master.progress import TerminalObserver
 
 LOCAL_PATIENCE = 120.0  # s
@@ -162,7 +164,7 @@ def _load(
 def _create(
     experiment: config.Experiment, runs_dir: Path, name: str | None
 ) -> tuple[RunDir, config.Experiment, MasterState]:
-    state = update.initial_state(experiment, update.build_policy(experiment))
+    state = update.initial_state(experiment, build_policy(experiment))
     return RunDir.create(runs_dir, experiment, name, version("opensim-es")), experiment, state
 
 
@@ -234,10 +236,10 @@ def _train_with_fleet(
         if processes:
             local = LocalWorker(redis_url, login, announcement.run_id, processes, run.worker_log)
             supervisors.append(stack.enter_context(local).check)
-        observer = stack.enter_context(TerminalObserver(console, experiment.budget.generations))
+        terminal = stack.enter_context(TerminalObserver(console, experiment.budget.generations))
         console.print(
             f"{run.name}: {state.search.theta.size} parameters, "
-            f"{experiment.population.size} episodes per generation",
+            f"{update.episodes_per_generation(experiment, state)} episodes per generation",
             highlight=False,
         )
         if not processes:
@@ -251,7 +253,7 @@ def _train_with_fleet(
             patience=patience,
             supervise=supervise,
         )
-        loop.train(run, experiment, state, collector, observer)
+        loop.train(run, experiment, state, collector, LatestWriter(run, terminal))
         run.write_info(msgspec.structs.replace(run.info(), finished=True))
         try:
             protocol.patiently(lambda: client.finish(announcement), FINISH_SECONDS)

@@ -2,11 +2,14 @@
 
 import logging
 import time
+from collections.abc import Sequence
 from typing import Protocol
 
-from es import config
+from es import config, perturbations
 from es.checkpoint import MasterState
 from es.errors import RunDirectoryError
+from es.perturbations import Perturbations
+from es.protocol import Seen
 from es.run_dir import EvaluationRecord, GenerationRecord, RunDir
 from master import metrics, update
 from master.collector import Arrival, Collector
@@ -21,8 +24,8 @@ class Observer(Protocol):
     def generation_started(self, generation: int, episodes: int) -> None:
         """Tasks are published."""
 
-    def episodes_done(self, done: int, workers: int) -> None:
-        """So many of the generation's episodes are in; so many rollout processes are at work."""
+    def episodes_arrived(self, arrivals: Sequence[Arrival], fleet: Sequence[Seen]) -> None:
+        """These training outcomes of the generation are in so far; this is the fleet."""
 
     def generation_finished(self, record: GenerationRecord) -> None:
         """The update is made and recorded."""
@@ -52,17 +55,22 @@ def train(
             log.warning("no evaluation after generation %d: %s", generation, error)
             continue
         collector.open(update.message(run_id, experiment, earlier), (), evaluations.start(generation))
+    threads = perturbations.threads()
     try:
         while not update.budget_spent(experiment, state, elapsed):
             began = time.monotonic()
             number = state.generation + 1
+            stage = config.at_stage(experiment, state.stage)
+            message = update.message(run_id, experiment, state)
+            pairs = range(state.population // 2)
             collector.open(
-                update.message(run_id, experiment, state),
-                pairs=range(experiment.population.size // 2),
+                message,
+                pairs=pairs,
                 evaluations=evaluations.start(state.generation),
-                pairs_per_task=experiment.population.pairs_per_task,
+                pairs_per_task=stage.population.pairs_per_task,
             )
-            observer.generation_started(number, experiment.population.size)
+            observer.generation_started(number, update.episodes_per_generation(experiment, state))
+            drawn = Perturbations(threads, experiment.seed, number, state.search.theta.size, len(pairs))
             arrivals: list[Arrival] = []
             # An evaluation has time until the end of the next generation, so that it never delays an update.
             while collector.missing(number, "train") or collector.missing(number - 1, "evaluate"):
@@ -71,19 +79,21 @@ def train(
                         arrivals.append(arrival)
                     else:
                         evaluations.add(arrival)
-                observer.episodes_done(2 * len(arrivals), sum(each.processes for each in collector.workers))
+                observer.episodes_arrived(arrivals, collector.fleet)
             arrivals.sort(key=lambda arrival: arrival.outcome.index)
-            new_state, norms = update.advance(experiment, state, [arrival.outcome for arrival in arrivals])
+            outcomes = [arrival.outcome for arrival in arrivals]
+            new_state, norms = update.advance(experiment, state, outcomes, drawn)
+            drawn.close()
             seconds = time.monotonic() - began
             elapsed += seconds
             record = metrics.generation_record(
                 number,
                 arrivals,
                 norms,
+                stage=experiment.stage[state.stage].name if experiment.stage else "",
+                before=state,
+                settings=message.arguments,
                 best_before=best,
-                episode_cap=state.episode_cap,
-                episodes_before=state.episodes,
-                steps_before=state.steps,
                 seconds=seconds,
                 elapsed=elapsed,
                 duplicates=collector.duplicates,
@@ -102,6 +112,7 @@ def train(
             for arrival in collector.poll():
                 evaluations.add(arrival)
     finally:
+        threads.shutdown(cancel_futures=True)
         if saved != state.generation:
             run.save_checkpoint(experiment, state)
     return state

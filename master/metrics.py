@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from es.checkpoint import MasterState
 from es.protocol import Episode
 from es.run_dir import EvaluationRecord, GenerationRecord, PhysicsComparison, now
-from es.strategies.openai_es import Update
+from es.strategies.update import Update
 from master.collector import Arrival
 
 Statistic = Callable[[list[float]], Any]
@@ -20,10 +21,10 @@ def generation_record(
     arrivals: Sequence[Arrival],
     update: Update,
     *,
+    stage: str,
+    before: MasterState,
+    settings: dict[str, float],
     best_before: float | None,
-    episode_cap: int | None,
-    episodes_before: int,
-    steps_before: int,
     seconds: float,
     elapsed: float,
     duplicates: int,
@@ -35,10 +36,10 @@ def generation_record(
         generation: its number, from 1.
         arrivals: all its training outcomes.
         update: what the strategy did with them.
+        stage: name of the stage it belongs to; empty without stages.
+        before: the state before it.
+        settings: the ramps' values in it.
         best_before: largest return before this generation.
-        episode_cap: environment steps after which its episodes were cut.
-        episodes_before: training episodes before it.
-        steps_before: environment steps before it.
         seconds: its wall time.
         elapsed: the run's wall time, this generation included.
         duplicates: results dropped so far.
@@ -49,11 +50,15 @@ def generation_record(
     lengths = [episode.length for episode in episodes]
     processes = {arrival.process for arrival in arrivals}
     simulated = sum(episode.simulator_seconds for episode in episodes)
+    episode_cap = before.episode_cap
     capped = 0 if episode_cap is None else sum(length >= episode_cap for length in lengths)
     best = max([*returns, *([] if best_before is None else [best_before])], default=None)
     steps = sum(lengths)
     return GenerationRecord(
         generation=generation,
+        stage=stage,
+        ramps=settings,
+        restarts=before.attempts.restarts,
         return_mean=_or_none(np.mean, returns),
         return_std=_or_none(np.std, returns),
         return_min=_or_none(np.min, returns),
@@ -67,11 +72,11 @@ def generation_record(
         episode_cap=episode_cap,
         capped=capped / len(episodes),
         episodes=len(episodes),
-        episodes_total=episodes_before + len(episodes),
+        episodes_total=before.episodes + len(episodes),
         failed=sum(episode.failed for episode in episodes),
         errors=dict(Counter(episode.error for episode in episodes if episode.error).most_common(5)),
         steps=steps,
-        steps_total=steps_before + steps,
+        steps_total=before.steps + steps,
         steps_per_second=steps / seconds,
         workers=len(processes),
         simulator_seconds=simulated,

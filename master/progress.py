@@ -1,12 +1,15 @@
 """What a person sees while training: a bar per generation on a terminal, a line per generation elsewhere."""
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from es.protocol import Seen
 from es.run_dir import EvaluationRecord, GenerationRecord
+from master.collector import Arrival
 
 
 class TerminalObserver:
@@ -41,9 +44,11 @@ class TerminalObserver:
         """Begin a bar."""
         self._task = self._bar.add_task(f"generation {generation}{self._of}", total=episodes, note="")
 
-    def episodes_done(self, done: int, workers: int) -> None:
+    def episodes_arrived(self, arrivals: Sequence[Arrival], fleet: Sequence[Seen]) -> None:
         """Advance it."""
         if self._task is not None:
+            done = sum(len(arrival.outcome.episodes) for arrival in arrivals)
+            workers = sum(seen.report.processes for seen in fleet if not seen.lost)
             note = f"{workers} workers" if workers else "waiting for workers"
             self._bar.update(self._task, completed=done, note=note)
 
@@ -53,7 +58,8 @@ class TerminalObserver:
             self._bar.remove_task(self._task)
             self._task = None
         self._console.print(
-            f"generation {record.generation}{self._of}: return {_number(record.return_mean)}, "
+            f"generation {record.generation}{self._of}{_stage(record)}: "
+            f"return {_number(record.return_mean)}, "
             f"max {_number(record.return_max)}{_metres(record.metrics_max)}, "
             f"{record.steps_per_second:.0f} steps/s, {record.seconds:.1f} s",
             highlight=False,
@@ -70,6 +76,13 @@ class TerminalObserver:
 
 def _number(value: float | None) -> str:
     return "none (all failed)" if value is None else f"{value:.2f}"
+
+
+def _stage(record: GenerationRecord) -> str:
+    """Stage and ramps, where there are some."""
+    ramps = [f"{name} {value:.4g}" for name, value in record.ramps.items()]
+    parts = [*([record.stage] if record.stage else []), *ramps]
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def _gap(record: EvaluationRecord) -> str:

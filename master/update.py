@@ -1,71 +1,31 @@
-"""The master's arithmetic: from state and outcomes to the next state. Nothing here waits, reads or writes."""
+"""The master's arithmetic: from state and outcomes to the next state. Nothing here waits or writes."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from es import checkpoint, config, noise, obs_norm, protocol
-from es.checkpoint import MasterState
-from es.envs import registry as envs
-from es.errors import DivergedError, ExperimentError
+from es.checkpoint import Attempts, MasterState
+from es.errors import DivergedError
 from es.obs_norm import ObservationStatistics
 from es.policies import registry as policies
 from es.policies.registry import Policy
-from es.protocol import Generation, Outcome, Statistics
-from es.strategies import openai_es
+from es.protocol import Episode, Generation, Outcome, Statistics
+from es.strategies import registry as strategies
+from es.strategies.update import Array, Noise, Update
+from master import schedule
+from master.policies import stage_policy
 
-
-def build_policy(experiment: config.Experiment) -> Policy:
-    """The policy that the workers run.
-
-    Raises:
-        ExperimentError: an environment cannot be built, or the policy or a setting does not fit it.
-    """
-    environments = _environments(experiment)
-    training = _policy(experiment, environments.pop("environment.arguments"))
-    _check_features(experiment, training.sizes[0])
-    for field, environment in environments.items():
-        other = _policy(experiment, environment)
-        if other.sizes != training.sizes:
-            raise ExperimentError(
-                f"{field}: expected observations and actions as in environment.arguments, {training.sizes}, "
-                f"got {other.sizes}"
-            )
-    return training
-
-
-def _environments(experiment: config.Experiment) -> dict[str, config.Environment]:
-    """Each environment of the experiment, by the field that sets it."""
-    environments = {"environment.arguments": experiment.environment}
-    for i, stage in enumerate(experiment.curriculum):
-        field = f"curriculum[{i}].arguments"
-        environments[field] = config.training_environment(experiment, stage.generation)
-    if experiment.evaluation.arguments:
-        environments["evaluation.arguments"] = config.evaluation_environment(experiment)
-    return environments
-
-
-def _policy(experiment: config.Experiment, environment: config.Environment) -> Policy:
-    env = envs.make(environment)
-    try:
-        return policies.make(experiment.policy, env, action_repeat=environment.action_repeat)
-    finally:
-        env.close()
-
-
-def _check_features(experiment: config.Experiment, size: int) -> None:
-    for i, feature in enumerate(experiment.observation_normalization.features):
-        if max(feature.observations) >= size:
-            raise ExperimentError(
-                f"observation_normalization.features[{i}].observations = {list(feature.observations)}: "
-                f"expected indices from 0 to {size - 1}, the observations of {experiment.environment.id}"
-            )
+NONE = np.zeros(0)
 
 
 def initial_state(experiment: config.Experiment, policy: Policy) -> MasterState:
     """Random parameters, or those of the warm start.
+
+    Args:
+        experiment: its settings.
+        policy: that of its first stage.
 
     Raises:
         ExperimentError: the warm start's network does not fit.
@@ -75,17 +35,24 @@ def initial_state(experiment: config.Experiment, policy: Policy) -> MasterState:
     statistics = ObservationStatistics.empty(policy.sizes[0])
     if experiment.warm_start:
         _, source = checkpoint.load(Path(experiment.warm_start.checkpoint))
-        theta = policy.widen(source.search.theta, source.layer_sizes, rng)
+        theta = policy.widen(source.parameters, source.layer_sizes, rng)
         if source.layer_sizes[0] == policy.sizes[0]:
             statistics = source.statistics
     else:
         theta = policy.initial(rng)
-    cap = experiment.episode_cap
+    stage = config.at_stage(experiment, 0)
+    cap = stage.episode_cap
     return MasterState(
         generation=0,
-        search=openai_es.init(experiment.strategy, theta),
+        search=strategies.init(stage.strategy, theta),
+        average=theta if stage.strategy.average else NONE,
         statistics=statistics,
+        stage=0,
+        stage_began=(0, 0),
+        ramps=tuple(ramp.start for ramp in stage.ramp),
         episode_cap=cap.start if cap else None,
+        population=stage.population.size,
+        attempts=_first_attempt(stage, theta, 0),
         episodes=0,
         steps=0,
         layer_sizes=policy.sizes,
@@ -97,82 +64,183 @@ def budget_spent(experiment: config.Experiment, state: MasterState, elapsed: flo
     budget = experiment.budget
     return (
         (budget.generations is not None and state.generation >= budget.generations)
-        or (budget.episodes is not None and state.episodes + experiment.population.size > budget.episodes)
+        or (
+            budget.episodes is not None
+            and state.episodes + episodes_per_generation(experiment, state) > budget.episodes
+        )
         or (budget.steps is not None and state.steps >= budget.steps)
         or (budget.hours is not None and elapsed >= 3600 * budget.hours)
     )
 
 
+def episodes_per_generation(experiment: config.Experiment, state: MasterState) -> int:
+    """Training episodes of the generation after ``state``."""
+    return state.population * config.at_stage(experiment, state.stage).population.courses
+
+
 def message(run_id: str, experiment: config.Experiment, state: MasterState) -> Generation:
     """What the workers need to know to run the generation after ``state``."""
-    centre, scale = openai_es.ask(experiment.strategy, state.search)
-    statistics = policies.seen(experiment.policy, state.statistics)
-    normalizer = obs_norm.normalizer(experiment.observation_normalization, statistics)
+    stage = config.at_stage(experiment, state.stage)
+    centre, scale = strategies.ask(stage.strategy, state.search)
+    statistics = policies.seen(stage.policy, state.statistics)
+    normalizer = obs_norm.normalizer(stage.observation_normalization, statistics)
     return Generation(
         run_id=run_id,
         generation=state.generation + 1,
+        stage=state.stage,
         centre=protocol.pack(centre),
         scale=protocol.pack(scale),
+        evaluated=protocol.pack(state.average),
         observation_mean=protocol.pack(normalizer.mean) if normalizer else b"",
         observation_std=protocol.pack(normalizer.std) if normalizer else b"",
+        episodes_per_pair=2 * stage.population.courses,
         episode_cap=state.episode_cap,
+        arguments={ramp.argument: value for ramp, value in zip(stage.ramp, state.ramps, strict=True)},
     )
 
 
 def advance(
-    experiment: config.Experiment, state: MasterState, outcomes: Sequence[Outcome]
-) -> tuple[MasterState, openai_es.Update]:
+    experiment: config.Experiment, state: MasterState, outcomes: Sequence[Outcome], drawn: Noise | None = None
+) -> tuple[MasterState, Update]:
     """The state after a generation.
 
     Args:
         experiment: its settings.
         state: the state before.
         outcomes: of all pairs, in order of index: floating-point sums depend on the order of their terms.
+        drawn: the generation's perturbations, if they were drawn already.
+
+    Raises:
+        DivergedError: the update is not finite.
+        ExperimentError: a condition is about a metric that the environment does not report.
     """
-    pairs = [outcome.episodes for outcome in outcomes]
-    episodes = [episode for pair in pairs for episode in pair]
-    nan = float("nan")
-    returns = np.array([[nan if e.failed else e.return_ for e in pair] for pair in pairs])
-    sign_returns = np.array([[nan if e.failed else e.sign_return for e in pair] for pair in pairs])
+    stage = config.at_stage(experiment, state.stage)
+    episodes = [episode for outcome in outcomes for episode in outcome.episodes]
     number, dim = state.generation + 1, state.search.theta.size
     with np.errstate(over="ignore", invalid="ignore"):  # looked at right below
-        search, update = openai_es.tell(
-            experiment.strategy,
+        search, update = strategies.tell(
+            stage.strategy,
             state.search,
-            returns,
-            sign_returns,
-            lambda pair: noise.perturbation(experiment.seed, number, pair, dim),
+            np.array([_returns(outcome, sign=False) for outcome in outcomes]),
+            np.array([_returns(outcome, sign=True) for outcome in outcomes]),
+            drawn or (lambda index: noise.perturbation(experiment.seed, number, index, dim)),
         )
     if not np.isfinite([*update, *search.theta]).all():
         raise DivergedError(
             f"generation {number}: the update is not finite (gradient norm {update.gradient_norm:g}); "
             "expected returns of moderate size, or strategy.shaping = 'centered_ranks'"
         )
+    means = schedule.signals(episodes, state.episode_cap)
+    if number == 1:
+        schedule.check_metrics(experiment, means)
+    decay, average = stage.strategy.average, state.average
+    new_state = state._replace(
+        generation=number,
+        search=search,
+        average=decay * average + (1 - decay) * search.theta if average.size else average,
+        statistics=_statistics(stage, state, episodes),
+        ramps=schedule.next_ramps(stage.ramp, state.ramps, means),
+        episode_cap=schedule.next_cap(stage.episode_cap, state.episode_cap, means["capped"]),
+        population=schedule.next_population(
+            stage.population, state.population, sum(e.length for e in episodes) / len(episodes)
+        ),
+        episodes=state.episodes + len(episodes),
+        steps=state.steps + sum(episode.length for episode in episodes),
+    )
+    new_state = _restarted(experiment, state, new_state, means)
+    return _next_stage(experiment, new_state, means), update
+
+
+def _returns(outcome: Outcome, *, sign: bool) -> list[float]:
+    """What a pair's two policies reached, each in the mean over its courses; NaN if one of them failed."""
+    values = [
+        float("nan") if episode.failed else episode.sign_return if sign else episode.return_
+        for episode in outcome.episodes
+    ]
+    return [float(np.mean(values[policy::2])) for policy in range(2)]
+
+
+def _statistics(
+    stage: config.Experiment, state: MasterState, episodes: Sequence[Episode]
+) -> ObservationStatistics:
     statistics = state.statistics
     for episode in episodes:
         if episode.statistics:
             statistics = statistics.merge(_from_message(episode.statistics, statistics.mean.size))
     if state.statistics.n:
-        kept = obs_norm.frozen(experiment.observation_normalization, number, statistics.mean.size)
+        size = statistics.mean.size
+        kept = obs_norm.frozen(stage.observation_normalization, state.generation + 1, size)
         statistics = statistics.keeping(state.statistics, kept)
-    new_state = MasterState(
-        generation=number,
-        search=search,
-        statistics=statistics,
-        episode_cap=next_cap(experiment.episode_cap, state.episode_cap, [e.length for e in episodes]),
-        episodes=state.episodes + len(episodes),
-        steps=state.steps + sum(episode.length for episode in episodes),
-        layer_sizes=state.layer_sizes,
+    return statistics
+
+
+def _first_attempt(stage: config.Experiment, theta: Array, generation: int) -> Attempts:
+    origin = theta if stage.restart else NONE
+    return Attempts(
+        restarts=0, record=None, record_at=generation, origin=origin, best=origin, best_return=None
     )
-    return new_state, update
 
 
-def next_cap(rule: config.EpisodeCap | None, cap: int | None, lengths: Sequence[int]) -> int | None:
-    """The episode cap for the next generation (Salimans et al. 2017, section 4.1)."""
-    if rule is None or cap is None:
-        return None
-    reached = sum(length >= cap for length in lengths) / len(lengths)
-    return min(math.ceil(cap * rule.factor), rule.maximum) if reached >= rule.threshold else cap
+def _restarted(
+    experiment: config.Experiment, before: MasterState, state: MasterState, means: schedule.Signals
+) -> MasterState:
+    """The state with its attempts brought up to date, and the search begun anew if it is stuck."""
+    stage = config.at_stage(experiment, state.stage)
+    attempts, reached = state.attempts, means.get("return")
+    if stage.restart is None:
+        return state
+    if reached is not None and (attempts.record is None or reached > attempts.record):
+        attempts = attempts._replace(record=reached, record_at=state.generation)
+    if reached is not None and (attempts.best_return is None or reached > attempts.best_return):
+        attempts = attempts._replace(best=before.search.theta, best_return=reached)
+    if state.generation - attempts.record_at < stage.restart.patience:
+        return state._replace(attempts=attempts)
+    attempts = attempts._replace(restarts=attempts.restarts + 1, record=None, record_at=state.generation)
+    theta = attempts.origin
+    if state.stage == 0 and experiment.warm_start is None:
+        rng = noise.generator(
+            noise.Stream.INITIAL_PARAMETERS, experiment.seed, state.stage, attempts.restarts
+        )
+        theta = stage_policy(experiment, 0).initial(rng)
+    grown = 2 * round(state.population * stage.restart.growth / 2)
+    return state._replace(
+        search=strategies.init(stage.strategy, theta),
+        average=theta if stage.strategy.average else NONE,
+        population=min(grown, stage.population.maximum),
+        attempts=attempts,
+    )
+
+
+def _next_stage(experiment: config.Experiment, state: MasterState, means: schedule.Signals) -> MasterState:
+    """The state as the next generation finds it: in the next stage, if this one is over."""
+    if not experiment.stage:
+        return state
+    generations, steps = state.generation - state.stage_began[0], state.steps - state.stage_began[1]
+    if not schedule.is_over(experiment.stage[state.stage].until, generations, steps, means):
+        return state
+    number = state.stage + 1
+    old, new = config.at_stage(experiment, state.stage), config.at_stage(experiment, number)
+    state = state._replace(
+        stage=number,
+        stage_began=(state.generation, state.steps),
+        ramps=schedule.kept_ramps(old.ramp, state.ramps, new.ramp),
+        population=new.population.size,
+    )
+    if old.episode_cap != new.episode_cap:
+        state = state._replace(episode_cap=new.episode_cap.start if new.episode_cap else None)
+    theta = state.attempts.best if old.restart else state.parameters
+    if (old.policy, old.strategy, old.restart) == (new.policy, new.strategy, new.restart):
+        return state
+    if old.policy != new.policy:
+        rng = noise.generator(noise.Stream.INITIAL_PARAMETERS, experiment.seed, number)
+        policy = stage_policy(experiment, number)
+        theta = policy.widen(theta, state.layer_sizes, rng)
+        state = state._replace(layer_sizes=policy.sizes)
+    return state._replace(
+        search=strategies.init(new.strategy, theta),
+        average=theta if new.strategy.average else NONE,
+        attempts=_first_attempt(new, theta, state.generation),
+    )
 
 
 def _from_message(statistics: Statistics, size: int) -> ObservationStatistics:

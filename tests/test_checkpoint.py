@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from es import checkpoint, config
-from es.checkpoint import MasterState
+from es.checkpoint import Attempts, MasterState
 from es.errors import RunDirectoryError
 from es.obs_norm import ObservationStatistics
 from es.strategies import openai_es
@@ -17,8 +17,14 @@ def state(generation: int = 7) -> MasterState:
     return MasterState(
         generation=generation,
         search=openai_es.State(rng.random(5), np.array(3.0), rng.random(5), rng.random(5)),
+        average=rng.random(5),
         statistics=ObservationStatistics(11, rng.random(2), rng.random(2)),
+        stage=0,
+        stage_began=(3, 200),
+        ramps=(0.5, 1.5),
         episode_cap=None,
+        population=64,
+        attempts=Attempts(1, 2.5, 4, rng.random(5), rng.random(5), None),
         episodes=100,
         steps=12345,
         layer_sizes=(2, 1),
@@ -30,7 +36,13 @@ def assert_equal(a: MasterState, b: MasterState) -> None:
         np.testing.assert_array_equal(left, right)
     for left, right in zip(a.statistics, b.statistics, strict=True):
         np.testing.assert_array_equal(left, right)
-    assert a._replace(search=b.search, statistics=b.statistics) == b
+    np.testing.assert_array_equal(a.average, b.average)
+    for name in ("origin", "best"):
+        np.testing.assert_array_equal(getattr(a.attempts, name), getattr(b.attempts, name))
+    attempts = a.attempts._replace(origin=b.attempts.origin, best=b.attempts.best)
+    shared = {"search": b.search, "statistics": b.statistics, "average": b.average, "attempts": b.attempts}
+    assert attempts == b.attempts
+    assert a._replace(**shared) == b
 
 
 def test_everything_comes_back(tmp_path: Path) -> None:

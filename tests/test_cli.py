@@ -51,7 +51,7 @@ def test_an_unknown_experiment(runs_dir: Path) -> None:
 
 def test_an_experiment_that_is_wrong(tmp_path: Path, runs_dir: Path) -> None:
     path = tmp_path / "mine.toml"
-    path.write_text("[strategy]\nsigma = 0\n")
+    path.write_text('[strategy]\nkind = "pgpe"\nsigma = 0\n')
     assert_one_line(es("run", path, "--runs-dir", runs_dir), 2, "mine.toml: ", "strategy.sigma = 0: expected")
     path.write_text("= 3")
     assert_one_line(es("run", path, "--runs-dir", runs_dir), 2, "mine.toml: not valid TOML")
@@ -149,7 +149,7 @@ def test_generations_are_shown_in_three_ways(finished_run: Path) -> None:
     assert [row["evaluation_return_mean"] is None for row in rows] == [False, False]
     assert rows[1]["episodes_total"] == 192
     lines = es("generations", finished_run / "short", "--csv").stdout.splitlines()
-    assert lines[0].startswith("generation,return_mean,")
+    assert lines[0].startswith("generation,stage,")
     assert [line.split(",")[0] for line in lines[1:]] == ["1", "2", "3"]
 
 

@@ -1,4 +1,5 @@
 import copy
+import math
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,11 @@ def changed(field: str, value: object) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("strategy.sigma", 0.0, "strategy.sigma = 0.0: expected `float` > 0.0"),
-        ("strategy.sigma", float("nan"), "strategy.sigma = nan: expected `float` > 0.0"),
-        ("strategy.sigma", float("inf"), "strategy.sigma = inf: expected `float` <= "),
-        ("strategy.kind", "es", "strategy.kind = 'es': expected one of 'openai_es'"),
-        ("strategy.sgima", 1, "strategy.sgima = 1: unknown field; did you mean `sigma`? allowed: "),
+        ("strategy", {"kind": "openai_es", "sigma": 0.0}, "strategy.sigma = 0.0: expected `float` > 0.0"),
+        ("strategy", {"kind": "openai_es", "sigma": math.nan}, "strategy.sigma = nan: expected `float` > 0"),
+        ("strategy", {"kind": "openai_es", "sigma": math.inf}, "strategy.sigma = inf: expected `float` <= "),
+        ("strategy.kind", "es", "strategy.kind = 'es': expected one of 'openai_es', "),
+        ("strategy", {"kind": "pgpe", "sgima": 1}, "strategy.sgima = 1: unknown field; did you mean `sigma`"),
         ("population.size", 3, "population.size = 3: expected `int` that's a multiple of 2"),
         ("population.size", "3", "population.size = '3': expected `int`, got `str`"),
         ("population.pairs_per_task", 100, "population.pairs_per_task = 100 is more than the 20 pairs"),
@@ -91,41 +92,67 @@ def test_an_observation_follows_one_rule() -> None:
         config.convert(changed("observation_normalization.features", features), "my.toml")
 
 
+LAST = {"name": "last"}
+
+
 @pytest.mark.parametrize(
     ("stages", "message"),
     [
         (
-            [{"generation": 1, "arguments": {"horizon": 5}}],
-            "curriculum[0].generation = 1: expected `int` >= 2",
+            [{"name": "x", "until": {}}, LAST],
+            "stage[0].until: expected at least one of `generations`",
         ),
-        ([{"generation": 5, "arguments": {}}], "curriculum[0].arguments: Expected `object` of length >= 1"),
-        ([{"generation": 5}], "curriculum[0].arguments is missing"),
+        ([{"name": "x"}, LAST], "stage[0].until: expected one: another stage follows"),
+        ([LAST | {"until": {"steps": 5}}], "stage[0].until: expected none: it is the last one"),
+        ([LAST | {"changes": {"seed": 5}}], "stage[0].changes: expected some of environment, policy, "),
         (
-            [{"generation": g, "arguments": {"horizon": 5}} for g in (5, 9, 9)],
-            "curriculum: expected generations in ascending order, got [5, 9, 9]",
+            [LAST | {"changes": {"strategy": {"sgima": 5}}}],
+            "stage[0].changes: strategy.sgima = 5: unknown field; did you mean `sigma`?",
+        ),
+        (
+            [{"name": "x", "until": {"when": {"metric": "metres"}}}, LAST],
+            "stage[0].until.when: expected one of `at_least` and `at_most`",
+        ),
+        (
+            [LAST | {"changes": {"ramp": [{"argument": "", "start": 1, "step": 1, "limit": 2}]}}],
+            "stage[0].changes: ramp[0].argument = '': expected `str` of length >= 1",
         ),
     ],
 )
-def test_mistakes_in_the_curriculum(stages: list[dict[str, Any]], message: str) -> None:
+def test_mistakes_in_stages(stages: list[dict[str, Any]], message: str) -> None:
     with pytest.raises(ExperimentError) as caught:
-        config.convert(changed("curriculum", stages), "my.toml")
-    assert str(caught.value) == f"my.toml: {message}"
+        config.convert(changed("stage", stages), "my.toml")
+    assert str(caught.value).startswith(f"my.toml: {message}")
+    assert "\n" not in str(caught.value)
 
 
-def test_a_stage_changes_the_training_environment_until_the_next_begins() -> None:
+def test_a_stage_changes_what_it_names_and_nothing_carries_over() -> None:
     raw = changed("environment.arguments", {"a": 0, "b": 0})
-    raw["curriculum"] = [{"generation": 3, "arguments": {"a": 1}}, {"generation": 5, "arguments": {"b": 2}}]
+    raw["stage"] = [
+        {"name": "one", "until": {"steps": 5}, "changes": {"environment": {"arguments": {"a": 1}}}},
+        {"name": "two", "changes": {"environment": {"arguments": {"b": 2}}, "policy": {"kind": "mlp"}}},
+    ]
     raw["evaluation"] = {"arguments": {"c": 3}}
     experiment = config.convert(raw, "x")
-    arguments = [config.training_environment(experiment, g).arguments for g in range(1, 7)]
-    first, second, third = {"a": 0, "b": 0}, {"a": 1, "b": 0}, {"a": 0, "b": 2}
-    assert arguments == [first, first, second, second, third, third]
+    first, second = (config.at_stage(experiment, number) for number in range(2))
+    assert first.environment.arguments == {"a": 1, "b": 0}
+    assert first.policy == experiment.policy
+    assert second.environment.arguments == {"a": 0, "b": 2}
+    assert second.policy == config.MLP()
     assert config.evaluation_environment(experiment).arguments == {"a": 0, "b": 0, "c": 3}
 
 
 def test_arrays_of_tables_are_written_and_read_back(tmp_path: Path) -> None:
-    features = [{"kind": "manual", "observations": [1, 2], "mean": 0.9}]
-    experiment = config.convert(changed("observation_normalization.features", features), "x")
+    raw = changed(
+        "observation_normalization.features", [{"kind": "manual", "observations": [1, 2], "mean": 0.9}]
+    )
+    far = {"metric": "metres", "at_least": 1}
+    raw["ramp"] = [{"argument": "wall_speed", "start": 0, "step": 1, "limit": 2, "when": far}]
+    raw["stage"] = [
+        {"name": "one", "until": {"when": far}},
+        {"name": "two", "changes": {"ramp": raw["ramp"]}},
+    ]
+    experiment = config.convert(raw, "x")
     path = tmp_path / "experiment.toml"
     path.write_text(config.to_toml(experiment))
     assert config.load(path) == experiment

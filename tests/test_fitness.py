@@ -67,3 +67,31 @@ def test_sign_shapings_use_the_sign_returns() -> None:
 def test_one_return_cannot_be_ranked() -> None:
     with pytest.raises(ValueError, match="at least 2 returns to rank, got 1"):
         fitness.centered_ranks(np.zeros(1))
+
+
+def test_utilities_are_those_of_the_paper() -> None:
+    """Wierstra et al. 2014, table 1, for four samples."""
+    u = np.maximum(0, np.log(3) - np.log([1, 2, 3, 4]))
+    expected = u / u.sum() - 1 / 4
+    weights = fitness.utilities(np.array([[3.0, -1.0], [10.0, 4.0]]))
+    np.testing.assert_allclose(weights, expected[[[2, 3], [0, 1]]])
+
+
+@given(returns)
+def test_utilities_sum_to_zero_and_rise_with_the_return(x: np.ndarray) -> None:
+    weights = fitness.utilities(x).ravel()
+    assert abs(weights.sum()) < 1e-9
+    assert np.all(np.diff(weights[np.argsort(x, axis=None)]) >= 0)
+    if x.min() == x.max():
+        assert np.all(weights == 0.0)
+
+
+@given(returns, st.data())
+def test_weights_by_rank_are_shared_by_equals(x: np.ndarray, data: st.DataObject) -> None:
+    values = st.floats(-10, 10)
+    weights = -np.sort(-np.array(data.draw(st.lists(values, min_size=x.size, max_size=x.size))))
+    given_out = fitness.by_rank(x, weights)
+    assert given_out.sum() == pytest.approx(weights.sum(), abs=1e-9)
+    for value in np.unique(x):
+        better, equal = int(np.sum(x > value)), int(np.sum(x == value))
+        np.testing.assert_allclose(given_out[x == value], weights[better : better + equal].mean(), atol=1e-12)

@@ -15,10 +15,11 @@ import redis
 from redis.exceptions import NoPermissionError
 
 from es import protocol, redis_config
-from es.errors import ProtocolError, RedisError, RedisUnavailableError, UsageError
-from es.protocol import Announcement, Generation, Login, MasterClient, Outcome, Result, Task, WorkerClient
+from es.errors import RedisError, RedisUnavailableError, UsageError
+from es.protocol import Announcement, Login, MasterClient, Outcome, Result, Task, WorkerClient
 from tests.fleet_redis import FleetRedis
 from tests.processes import checkpoint_bytes, es, kill_tree, start, wait_until
+from tests.test_protocol import GENERATION, REPORT
 
 RUN = "run-1"
 LQR = ("lqr", "--generations", "6", "--set", "evaluation.every=3", "--set", "evaluation.episodes=2")
@@ -50,28 +51,25 @@ def test_master_and_worker_can_do_all_that_the_protocol_needs(fleet_redis: Fleet
     master.check()
     master.announce(announcement)
     tasks = [Task(RUN, 1, "train", (index,)) for index in range(4)]
-    master.publish(Generation(RUN, 1, b"", b"", b"", b"", None), tasks)
+    master.publish(GENERATION, tasks)
     # The master's user may also work, for the workers on its own machine.
     for user in ("master", "worker"):
         worker = WorkerClient(fleet_redis.connect(user), fleet_redis.url, user)
         assert worker.find_run(None) == announcement
         assert worker.generation(RUN, 1) is not None
-        done, given_back = worker.fetch(RUN, 0.1), worker.fetch(RUN, 0.1)
-        assert done
-        assert given_back
+        done, given_back = worker.fetch(RUN, 0.1, 2)[0]
         worker.refresh([done, given_back])
         worker.complete(done, Result(RUN, 1, "train", (Outcome(0, ()),), "p", 0.5))
         worker.give_back([given_back])
         heir = WorkerClient(fleet_redis.connect(user), fleet_redis.url, f"heir of {user}")
-        assert heir.fetch(RUN, 0.1) == given_back
+        assert heir.fetch(RUN, 0.1)[0] == [given_back]
         heir.drop(given_back)
-        worker.report(RUN, protocol.WorkerReport(user, "host", 1, "1.0", 1, 0, 1.0, 0.0))
-        assert [report.worker for report in master.workers()] == [user]
+        worker.report(RUN, msgspec.structs.replace(REPORT, worker=user))
+        assert [seen.report.worker for seen in master.workers()] == [user]
         worker.leave(RUN)
     assert len(master.receive(0.1)[0]) == 2
     fleet_redis.connect("master").xadd(f"es:{RUN}:tasks", {"m": b"garbage"})
-    with pytest.raises(ProtocolError):
-        worker.fetch(RUN, 0.1)
+    assert len(worker.fetch(RUN, 0.1)[1]) == 1
     assert master.rejected() == 1
     assert master.keep_alive([1])
     master.forget(1)

@@ -42,7 +42,9 @@ def test_perturbations_are_standard_normal_and_uncorrelated() -> None:
 
 @given(seeds, counters, counters)
 def test_episode_seeds_fit_the_environments(seed: int, generation: int, pair: int) -> None:
-    assert 0 <= noise.episode_seed(seed, generation, pair) < 2**31
+    seeds = noise.episode_seeds(seed, generation, pair, 5)
+    assert all(0 <= each < 2**31 for each in seeds)
+    assert noise.episode_seeds(seed, generation, pair, 2) == seeds[:2]
 
 
 def test_statistics_are_fed_by_the_wanted_share_of_episodes() -> None:

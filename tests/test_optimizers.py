@@ -32,6 +32,28 @@ def test_sgd_with_momentum_ends_at_full_speed_on_a_constant_gradient() -> None:
 
 
 def test_a_zero_gradient_at_rest_moves_nothing() -> None:
-    for settings in (config.Adam(), config.SGD()):
+    for settings in (config.Adam(), config.SGD(), config.ClipUp()):
         _, step = optimizers.ascend(settings, optimizers.init(settings, 4), np.zeros(4))
         assert np.all(step == 0.0)
+
+
+def test_clipup_steps_by_the_direction_of_the_gradient_alone_and_never_faster_than_its_limit() -> None:
+    """Algorithm 1 of Toklu et al. 2020."""
+    settings = config.ClipUp(max_speed=0.3, momentum=0.8)
+    ours, scaled = optimizers.init(settings, 3), optimizers.init(settings, 3)
+    velocity = np.zeros(3)
+    for g in GRADIENTS:
+        velocity = 0.8 * velocity + 0.15 * g / np.linalg.norm(g)
+        velocity *= min(1.0, 0.3 / np.linalg.norm(velocity))
+        ours, step = optimizers.ascend(settings, ours, g)
+        scaled, scaled_step = optimizers.ascend(settings, scaled, 1e6 * g)
+        np.testing.assert_allclose(step, velocity, rtol=1e-12)
+        np.testing.assert_allclose(scaled_step, step, rtol=1e-12)
+
+
+def test_clipup_without_a_gradient_coasts() -> None:
+    settings = config.ClipUp(max_speed=0.3, learning_rate=0.1, momentum=0.5)
+    moments, step = optimizers.ascend(settings, optimizers.init(settings, 2), np.array([0.0, 2.0]))
+    np.testing.assert_allclose(step, [0.0, 0.1])
+    _, step = optimizers.ascend(settings, moments, np.zeros(2))
+    np.testing.assert_allclose(step, [0.0, 0.05])

@@ -11,12 +11,13 @@ import pytest
 from es import config
 from es.protocol import Task
 from master import update
+from master.policies import build_policy
 from tests import in_process
 from worker.pool import CannotStartError, Limits, ProcessLostError, RolloutProcess
 from worker.process import Evaluator, Work
 
 EXPERIMENT = config.load("lqr")
-STATE = update.initial_state(EXPERIMENT, update.build_policy(EXPERIMENT))
+STATE = update.initial_state(EXPERIMENT, build_policy(EXPERIMENT))
 MESSAGE = update.message("run", EXPERIMENT, STATE)
 WORK = Work(Task("run", 1, "train", (0, 1)), MESSAGE)
 
@@ -114,8 +115,11 @@ def test_parameters_that_do_not_fit_are_refused_before_they_do_harm() -> None:
 
 
 def test_a_stage_that_cannot_be_built_here_says_so() -> None:
-    stage = config.Stage(generation=2, arguments={"horizon": 0})
-    broken = msgspec.structs.replace(EXPERIMENT, curriculum=(stage,))
-    work = Work(Task("run", 2, "train", (0,)), update.message("run", broken, STATE._replace(generation=1)))
+    stages = (
+        config.Stage(name="first", until=config.Until(generations=1)),
+        config.Stage(name="second", changes={"environment": {"arguments": {"horizon": 0}}}),
+    )
+    broken = msgspec.structs.replace(EXPERIMENT, stage=stages)
+    work = Work(Task("run", 1, "train", (0,)), update.message("run", broken, STATE._replace(stage=1)))
     with start(broken) as process, pytest.raises(CannotStartError, match="expected a horizon of at least 1"):
         process.run(work)

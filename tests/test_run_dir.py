@@ -17,7 +17,7 @@ def create(runs_dir: Path, name: str | None = None) -> RunDir:
 
 def generation_record(generation: int) -> GenerationRecord:
     zeros = dict.fromkeys(GenerationRecord.__struct_fields__, 0)
-    empty = {"metrics": {}, "metrics_max": {}, "errors": {}, "time": "now"}
+    empty = {"stage": "", "ramps": {}, "metrics": {}, "metrics_max": {}, "errors": {}, "time": "now"}
     return msgspec.convert(zeros | empty | {"generation": generation}, GenerationRecord)
 
 
@@ -126,3 +126,23 @@ def test_an_unwritable_place_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RunDirectoryError, match="file/runs: cannot write: Not a directory"):
         create(tmp_path / "file" / "runs")
+
+
+def test_an_export_is_a_run_with_one_policy_and_a_thinner_curve(runs_dir: Path, tmp_path: Path) -> None:
+    run = create(runs_dir, "mine")
+    for generation in range(1, 8):
+        run.append(generation_record(generation))
+        run.save_checkpoint(EXPERIMENT, state(generation))
+    run.append(evaluation_record(0))
+    run.append(evaluation_record(7))
+    copy = run.export(tmp_path / "copy", 6, records=3)
+    assert copy.checkpoints() == [6]
+    assert [record.generation for record in copy.generations()] == [2, 4, 6]
+    assert list(copy.evaluations()) == [0]
+    assert copy.status() == "finished"
+    assert copy.experiment() == EXPERIMENT
+    with pytest.raises(UsageError, match="copy exists already"):
+        run.export(tmp_path / "copy", 6, records=3)
+    with pytest.raises(RunNotFoundError, match="no checkpoint of generation 9"):
+        run.export(tmp_path / "other", 9, records=3)
+    assert not (tmp_path / "other").exists()

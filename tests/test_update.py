@@ -10,14 +10,15 @@ from es import checkpoint, config, noise
 from es.checkpoint import MasterState
 from es.errors import DivergedError, ExperimentError
 from es.protocol import Episode, Outcome, Statistics, pack
-from master import update
+from master import schedule, update
+from master.policies import build_policy, stage_policy
 from tests import in_process
 
 EXPERIMENT = config.load("lqr", ["population.size=4", "population.pairs_per_task=1"])
 
 
 def initial(experiment: config.Experiment = EXPERIMENT) -> MasterState:
-    return update.initial_state(experiment, update.build_policy(experiment))
+    return update.initial_state(experiment, build_policy(experiment))
 
 
 def episode(return_: float, *, length: int = 10, failed: bool = False, seen: float | None = None) -> Episode:
@@ -102,15 +103,15 @@ def test_manual_values_reach_the_workers_and_must_fit_the_environment() -> None:
         ExperimentError,
         match=r"^observation_normalization\.features\[0\]\.observations = \[2\]: expected .* 0 to 1, ",
     ):
-        update.build_policy(config.load("lqr", [on, feature % 2]))
+        build_policy(config.load("lqr", [on, feature % 2]))
 
 
 def test_the_cap_rises_when_enough_episodes_reach_it() -> None:
     rule = config.EpisodeCap(start=10, threshold=0.5, factor=1.5, maximum=20)
-    assert update.next_cap(rule, 10, [10, 10, 3, 3]) == 15
-    assert update.next_cap(rule, 10, [10, 9, 3, 3]) == 10
-    assert update.next_cap(rule, 15, [15, 15]) == 20
-    assert update.next_cap(None, None, [15, 15]) is None
+    assert schedule.next_cap(rule, 10, 0.5) == 15
+    assert schedule.next_cap(rule, 10, 0.4) == 10
+    assert schedule.next_cap(rule, 15, 1.0) == 20
+    assert schedule.next_cap(None, None, 1.0) is None
 
 
 @pytest.mark.parametrize(
@@ -140,20 +141,9 @@ def test_evaluations_may_use_another_environment_of_the_same_shape() -> None:
     assert short[0] > long[0]
     cartpole = config.load("cartpole", ["environment.id=FrozenLake-v1", "evaluation.arguments.map_name=8x8"])
     with pytest.raises(
-        ExperimentError, match=r"evaluation\.arguments: expected observations .* as in environment\.arguments"
+        ExperimentError, match=r"evaluation\.arguments: expected observations .* as in the evaluations"
     ):
         initial(cartpole)
-
-
-def test_a_curriculum_that_does_not_fit_is_found_before_it_begins() -> None:
-    stage = "curriculum=[{generation=5, arguments={%s}}]"
-    with pytest.raises(ExperimentError, match="es/LQR-v0 refuses: expected a horizon of at least 1"):
-        update.build_policy(config.load("lqr", [stage % "horizon=0"]))
-    frozen_lake = ["environment.id=FrozenLake-v1", stage % 'map_name="8x8"']
-    with pytest.raises(
-        ExperimentError, match=r"^curriculum\[0\]\.arguments: expected observations and actions"
-    ):
-        update.build_policy(config.load("cartpole", frozen_lake))
 
 
 def test_a_warm_start_takes_over_centre_and_statistics(tmp_path: Path) -> None:
@@ -168,8 +158,120 @@ def test_a_warm_start_takes_over_centre_and_statistics(tmp_path: Path) -> None:
     warm = initial(large)
     assert warm.statistics.n == 2
     x = np.array([0.4, -1.0])
-    before = update.build_policy(small).bind(trained.search.theta)(x)
-    np.testing.assert_allclose(update.build_policy(large).bind(warm.search.theta)(x), before)
+    before = build_policy(small).bind(trained.search.theta)(x)
+    np.testing.assert_allclose(build_policy(large).bind(warm.search.theta)(x), before)
     narrow = config.load("lqr", ["policy.kind=mlp", "policy.hidden=[2]", override])
     with pytest.raises(ExperimentError, match="nowhere wider"):
         initial(narrow)
+
+
+def test_a_stage_with_another_strategy_begins_anew_where_the_last_one_got_to() -> None:
+    stages = """stage=[
+        {name="long", until={generations=2}},
+        {name="careful", changes={strategy={sigma=0.01, average=0.5}, population={size=8}}},
+    ]"""
+    experiment = config.load("lqr", ["population.size=4", "population.pairs_per_task=1", stages])
+    pairs = outcomes((episode(1.0), episode(0.0)), (episode(0.5), episode(0.5)))
+    first, _ = update.advance(experiment, initial(experiment), pairs)
+    assert (first.stage, first.search.t, first.population) == (0, 1, 4)
+    second, _ = update.advance(experiment, first, pairs)
+    assert (second.stage, second.stage_began, second.population) == (1, (2, 80), 8)
+    assert second.search.t == 0
+    assert not np.array_equal(second.search.theta, first.search.theta)
+    np.testing.assert_array_equal(second.average, second.search.theta)
+    assert update.message("run", experiment, second).scale == pack(np.array([0.01]))
+
+
+def test_a_stage_with_a_wider_policy_acts_like_the_one_before_at_first() -> None:
+    stages = """stage=[
+        {name="narrow", until={when={metric="length", at_least=10}}},
+        {name="wide", changes={policy={hidden=[8]}}},
+    ]"""
+    network = ["population.size=4", "population.pairs_per_task=1", "policy.kind=mlp", "policy.hidden=[4]"]
+    experiment = config.load("lqr", [*network, stages])
+    narrow = build_policy(experiment)
+    pairs = outcomes((episode(1.0), episode(0.0)), (episode(0.5), episode(0.5)))
+    trained, _ = update.advance(config.load("lqr", network), initial(experiment), pairs)
+    widened, _ = update.advance(experiment, initial(experiment), pairs)
+    assert widened.layer_sizes == (2, 8, 1)
+    x = np.array([0.4, -1.0])
+    wide = stage_policy(experiment, 1)
+    np.testing.assert_allclose(
+        wide.bind(widened.search.theta)(x), narrow.bind(trained.search.theta)(x), rtol=1e-12
+    )
+
+
+def test_stages_that_do_not_fit_are_found_before_they_begin() -> None:
+    stages = 'stage=[{name="a", until={generations=1}}, {name="b", changes=%s}]'
+    with pytest.raises(ExperimentError, match="es/LQR-v0 refuses: expected a horizon of at least 1"):
+        build_policy(config.load("lqr", [stages % "{environment={arguments={horizon=0}}}"]))
+    with pytest.raises(
+        ExperimentError, match=r"^stage\[1\]\.changes: cannot go on from the stage before: expected a network"
+    ):
+        build_policy(config.load("lqr", [stages % '{policy={kind="mlp"}}']))
+    ramp = '{ramp=[{argument="wall", start=0, step=1, limit=2, when={metric="return", at_least=0}}]}'
+    with pytest.raises(
+        ExperimentError, match=r"^stage\[1\]\.changes: ramp\[0\]: es/LQR-v0 has nothing to configure"
+    ):
+        build_policy(config.load("lqr", [stages % ramp]))
+
+
+def test_a_ramp_of_something_the_environment_does_not_know_is_refused() -> None:
+    ramp = 'ramp=[{argument="wall_sped", start=0, step=1, limit=2, when={metric="return", at_least=0}}]'
+    with pytest.raises(
+        ExperimentError, match=r"^ramp\[0\]\.argument = 'wall_sped': expected an option of LearningToRun"
+    ):
+        build_policy(config.load("learning-to-run", [ramp]))
+
+
+def test_the_average_of_the_centre_is_what_evaluations_run() -> None:
+    experiment = config.load(
+        "lqr", ["population.size=4", "population.pairs_per_task=1", "strategy.average=0.75"]
+    )
+    pairs = outcomes((episode(1.0), episode(0.0)), (episode(0.5), episode(0.5)))
+    before = initial(experiment)
+    after, _ = update.advance(experiment, before, pairs)
+    expected = 0.75 * before.search.theta + 0.25 * after.search.theta
+    np.testing.assert_allclose(after.parameters, expected, rtol=1e-15)
+    assert update.message("run", experiment, after).evaluated == pack(after.average)
+    assert update.message("run", EXPERIMENT, initial()).evaluated == b""
+
+
+def test_a_policy_on_several_courses_counts_with_the_mean_of_its_returns() -> None:
+    experiment = config.load(
+        "lqr", ["population.size=4", "population.pairs_per_task=1", "population.courses=2"]
+    )
+    equal = [Outcome(i, (episode(1.0), episode(2.0), episode(3.0), episode(2.0))) for i in range(2)]
+    same, _ = update.advance(experiment, initial(experiment), equal)
+    np.testing.assert_array_equal(same.search.theta, initial(experiment).search.theta)
+    assert same.episodes == 8
+    broken = [equal[0], Outcome(1, (episode(9.0, failed=True), episode(0.0), episode(9.0), episode(0.0)))]
+    pulled, _ = update.advance(experiment, initial(experiment), broken)
+    direction = noise.perturbation(experiment.seed, 1, 1, 3)
+    step = pulled.search.theta - initial(experiment).search.theta
+    np.testing.assert_array_equal(np.sign(step), -np.sign(direction))
+
+
+def test_a_search_that_is_stuck_restarts_with_more_and_keeps_the_best() -> None:
+    stages = 'stage=[{name="search", until={generations=5}}, {name="refine", changes={restart=%s}}]'
+    restart = "{patience=2, growth=1.5}"
+    experiment = config.load(
+        "lqr", ["population.size=4", "population.pairs_per_task=1", f"restart={restart}", stages % restart]
+    )
+
+    def generation(state: MasterState, better: float) -> MasterState:
+        pairs = outcomes((episode(better), episode(0.0)), (episode(0.5), episode(0.5)))
+        return update.advance(experiment, state, pairs)[0]
+
+    start = initial(experiment)
+    first = generation(start, 1.0)
+    second = generation(first, 3.0)
+    third = generation(second, 2.0)
+    assert (third.attempts.restarts, third.attempts.record) == (0, 1.0)
+    fourth = generation(third, 2.0)
+    assert (fourth.attempts.restarts, fourth.population) == (1, 6)
+    assert not np.array_equal(fourth.search.theta, start.search.theta)
+    np.testing.assert_array_equal(fourth.attempts.best, first.search.theta)
+    fifth = generation(fourth, 0.1)
+    assert fifth.stage == 1
+    assert fifth.attempts.restarts == 1

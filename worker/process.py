@@ -21,6 +21,7 @@ from es.obs_norm import Normalizer
 from es.policies import registry as policies
 from es.policies.registry import Policy
 from es.rollout import Rollout, rollout
+from es.strategies import registry as strategies
 
 Array = NDArray[np.float64]
 
@@ -77,8 +78,19 @@ def _exit_with_parent() -> None:
         os._exit(1)
 
 
+class _Stage:
+    """The training environment and the policy of a stage of the experiment."""
+
+    def __init__(self, experiment: config.Experiment, number: int) -> None:
+        self.number = number
+        self.settings = config.at_stage(experiment, number)
+        self.env = envs.make(self.settings.environment)
+        repeat = self.settings.environment.action_repeat
+        self.policy = policies.make(self.settings.policy, self.env, action_repeat=repeat)
+
+
 class Evaluator:
-    """An environment and a policy, ready to be run with any parameters.
+    """Environments and a policy, ready to be run with any parameters.
 
     Raises:
         ExperimentError: the environment cannot be built, or the policy does not fit it.
@@ -86,10 +98,7 @@ class Evaluator:
 
     def __init__(self, experiment: config.Experiment) -> None:
         self._experiment = experiment
-        self._env = envs.make(experiment.environment)
-        self._stage, self._stage_env = experiment.environment, self._env
-        repeat = experiment.environment.action_repeat
-        self._policy = policies.make(experiment.policy, self._env, action_repeat=repeat)
+        self._stage = _Stage(experiment, 0)
         self._evaluation_envs: list[envs.Env] = []
         self._generation: protocol.Generation | None = None
 
@@ -104,83 +113,100 @@ class Evaluator:
         if generation is None or generation.generation != work.task.generation:
             raise ProtocolError(f"expected the parameters of generation {work.task.generation} with the task")
         self._generation = generation
-        policy, size = self._policy, self._policy.sizes[0]
-        centre = protocol.unpack(generation.centre, policy.num_params)
-        scale = protocol.unpack(generation.scale, 1, policy.num_params)
+        stage = self._at(generation.stage)
+        dim, size = stage.policy.num_params, stage.policy.sizes[0]
+        centre = protocol.unpack(generation.centre, dim)
+        scale = protocol.unpack(generation.scale, 1, dim, dim * dim)
+        if scale.size > dim:
+            scale = scale.reshape(dim, dim)
+        evaluated = protocol.unpack(generation.evaluated, 0, dim)
         mean = protocol.unpack(generation.observation_mean, 0, size)
         std = protocol.unpack(generation.observation_std, 0, size)
-        clip = self._experiment.observation_normalization.clip
+        clip = stage.settings.observation_normalization.clip
         normalizer = Normalizer(mean, std, clip) if mean.size else None
+        if work.task.kind == "train" and generation.arguments:
+            configure: Any = getattr(stage.env.unwrapped, "configure", None)  # the master found it there
+            configure(**generation.arguments)
         for index in work.task.indices:
             if work.task.kind == "train":
-                episodes = self._pair(policy, generation, centre, scale, normalizer, index)
+                episodes = self._pair(stage, generation, centre, scale, normalizer, index)
             else:
-                episodes = self._evaluation(policy, centre, normalizer, index)
+                theta = evaluated if evaluated.size else centre
+                episodes = self._evaluation(stage, theta, normalizer, index)
             yield protocol.Outcome(index, episodes)
+
+    def _at(self, number: int) -> _Stage:
+        if number != self._stage.number:
+            if number >= max(1, len(self._experiment.stage)):
+                raise ProtocolError(f"expected one of {len(self._experiment.stage)} stages, got {number}")
+            self._stage.env.close()
+            self._stage = _Stage(self._experiment, number)
+        return self._stage
 
     def _pair(
         self,
-        policy: Policy,
+        stage: _Stage,
         generation: protocol.Generation,
         centre: Array,
         scale: Array,
         normalizer: Normalizer | None,
         pair: int,
     ) -> tuple[protocol.Episode, ...]:
-        experiment, g = self._experiment, generation.generation
-        env, seed = self._training_env(g), experiment.seed
-        step = scale * noise.perturbation(seed, g, pair, policy.num_params)
-        normalization = experiment.observation_normalization
+        settings, seed, g = stage.settings, self._experiment.seed, generation.generation
+        courses = settings.population.courses
+        thetas = self._thetas(stage, centre, scale, g, pair)
+        seeds = noise.episode_seeds(seed, g, 0 if settings.population.same_courses else pair, courses)
+        normalization = settings.observation_normalization
         # Also while there is no normaliser yet: the first one is made of these statistics.
         fraction = normalization.fraction if normalization.enabled else 0.0
-        collect = noise.feeds_statistics(seed, g, pair, fraction)
+        collect = noise.feeds_statistics(seed, g, pair, fraction, courses)
         episodes = []
-        for theta, collects in zip((centre + step, centre - step), collect, strict=True):
-            episode = _run(
-                env,
-                policy,
-                theta,
-                # Both signs see the same course and the same action noise: common random numbers.
-                seed=noise.episode_seed(seed, g, pair),
-                rng=noise.generator(noise.Stream.ACTION, seed, g, pair),
-                action_noise=experiment.strategy.action_noise,
-                action_repeat=experiment.environment.action_repeat,
-                max_steps=generation.episode_cap,
-                normalizer=normalizer,
-                collect_statistics=collects,
-            )
-            episodes.append(_to_message(episode))
+        for course in range(courses):
+            for theta, collects in zip(thetas, collect[course], strict=True):
+                episode = _run(
+                    stage.env,
+                    stage.policy,
+                    theta,
+                    # Both policies see the same course and the same action noise: common random numbers.
+                    seed=seeds[course],
+                    rng=noise.generator(noise.Stream.ACTION, seed, g, pair * courses + course),
+                    action_noise=settings.strategy.action_noise,
+                    action_repeat=settings.environment.action_repeat,
+                    max_steps=generation.episode_cap,
+                    normalizer=normalizer,
+                    collect_statistics=bool(collects),
+                )
+                episodes.append(_to_message(episode))
         return tuple(episodes)
 
-    def _training_env(self, generation: int) -> envs.Env:
-        stage = config.training_environment(self._experiment, generation)
-        if stage != self._stage:
-            if self._stage_env is not self._env:
-                self._stage_env.close()
-            first = stage == self._experiment.environment
-            self._stage_env = self._env if first else envs.make(stage)
-            self._stage = stage
-        return self._stage_env
+    def _thetas(
+        self, stage: _Stage, centre: Array, scale: Array, generation: int, pair: int
+    ) -> tuple[Array, Array]:
+        def displacement(index: int) -> Array:
+            eps = noise.perturbation(self._experiment.seed, generation, index, centre.size)
+            return strategies.displaced(scale, eps.astype(np.float64))
+
+        if strategies.mirrored(stage.settings.strategy):
+            step = displacement(pair)
+            return centre + step, centre - step
+        return centre + displacement(2 * pair), centre + displacement(2 * pair + 1)
 
     def _evaluation(
-        self, policy: Policy, centre: Array, normalizer: Normalizer | None, index: int
+        self, stage: _Stage, theta: Array, normalizer: Normalizer | None, index: int
     ) -> tuple[protocol.Episode, ...]:
         """The episode that is scored and, where training has other physics, the same episode in those."""
         if not self._evaluation_envs:
-            experiment = self._experiment
-            scored = config.evaluation_environment(experiment)
-            compared = config.same_in_training_physics(experiment)
-            self._evaluation_envs = [self._env if scored == experiment.environment else envs.make(scored)]
-            if compared:
-                self._evaluation_envs.append(envs.make(compared))
+            scored = config.evaluation_environment(self._experiment)
+            compared = config.same_in_training_physics(self._experiment)
+            self._evaluation_envs = [envs.make(each) for each in (scored, compared) if each]
         return tuple(
             _to_message(
                 _run(
                     env,
-                    policy,
-                    centre,
+                    stage.policy,
+                    theta,
                     seed=self._experiment.evaluation.seed + index,
-                    action_repeat=self._experiment.environment.action_repeat,
+                    action_repeat=stage.settings.environment.action_repeat,
                     normalizer=normalizer,
                 )
             )

@@ -31,24 +31,31 @@ def load(run: RunDir, generation: str) -> MasterState:
         RunNotFoundError: there is no such checkpoint.
         UsageError: neither latest nor best nor a number.
     """
-    return run.load_checkpoint(_choose(run, generation))
+    return run.load_checkpoint(choose(run, generation))
 
 
 def run_episode(env: Env, experiment: config.Experiment, state: MasterState, seed: int) -> Rollout:
     """One unperturbed episode, without an episode cap."""
-    action_repeat = experiment.environment.action_repeat
-    policy = policies.make(experiment.policy, env, action_repeat=action_repeat)
-    statistics = policies.seen(experiment.policy, state.statistics)
+    stage = config.at_stage(experiment, state.stage)
+    action_repeat = stage.environment.action_repeat
+    policy = policies.make(stage.policy, env, action_repeat=action_repeat)
+    statistics = policies.seen(stage.policy, state.statistics)
     return rollout(
         env,
-        policy.bind(state.search.theta),
+        policy.bind(state.parameters),
         seed=seed,
         action_repeat=action_repeat,
-        normalizer=normalizer(experiment.observation_normalization, statistics),
+        normalizer=normalizer(stage.observation_normalization, statistics),
     )
 
 
-def _choose(run: RunDir, generation: str) -> int:
+def choose(run: RunDir, generation: str) -> int:
+    """The number of updates that ``--generation`` stands for.
+
+    Raises:
+        RunNotFoundError: no evaluated generation has a checkpoint.
+        UsageError: neither latest nor best nor a number.
+    """
     there = run.checkpoints()
     if generation == "latest":
         return there[-1] if there else 0

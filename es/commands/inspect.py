@@ -1,4 +1,4 @@
-"""`es runs`, `es generations` and `es show`: what the run directory says."""
+"""`es runs`, `es generations`, `es workers` and `es show`: what the run directory says."""
 
 import csv
 import sys
@@ -68,6 +68,27 @@ def generations(run_name: str, last: int | None, as_json: bool, as_csv: bool, ru
 
 @click.command()
 @click.argument("run_name", metavar="RUN")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@options.runs_dir
+def workers(run_name: str, as_json: bool, runs_dir: Path) -> None:
+    """Show the workers of RUN, one line per `es worker`: as they are, or were when it ended.
+
+    A worker that has been silent for some seconds is lost: its tasks are run elsewhere.
+    """
+    run = RunDir.open(runs_dir, run_name)
+    fleet = run.fleet()
+    if as_json:
+        click.echo(_json({"status": run.status(), "fleet": fleet}))
+    elif fleet is None or not fleet.workers:
+        click.echo(f"{run.name} ({run.status()}): no worker has been seen yet")
+    else:
+        console = Console()
+        console.print(f"{run.name} ({run.status()}), {tables.age(fleet.time)}\n", highlight=False)
+        console.print(tables.workers(fleet))
+
+
+@click.command()
+@click.argument("run_name", metavar="RUN")
 @click.argument("generation", type=click.IntRange(0))
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @options.runs_dir
@@ -104,6 +125,8 @@ def _checkpoint(run: RunDir, generation: int) -> dict[str, object]:
         "parameters": state.search.theta.size,
         "layer_sizes": list(state.layer_sizes),
         "observations_in_statistics": state.statistics.n,
+        "stage": state.stage,
+        "population": state.population,
         "episode_cap": state.episode_cap,
         "episodes": state.episodes,
         "steps": state.steps,

@@ -65,7 +65,7 @@ def observations(
         raise UsageError(f"{output}: expected a file that ends in .png")
     run = RunDir.open(runs_dir, run_name)
     state, experiment = load(run, generation), run.experiment()
-    env = envs.make(experiment.environment)
+    env = envs.make(config.at_stage(experiment, state.stage).environment)
     seen = watch(experiment, state, env, range(seed, seed + episodes))
     rows = describe(seen, names_of(env, seen.shape[1]))
     if output is not None:

@@ -99,8 +99,8 @@ class LearningToRun(gymnasium.Env[Array, Array]):
 
     **Info** of every step: ``metres``, the pelvis x, which starts at 0 (the only entry of a reset's info);
     ``score``, the sum of original rewards so far, by which the 2017 challenge ranked; ``reward_original`` and
-    ``reward_shaped`` of this step; ``fell``; ``stopped`` by one of the `Limits`; ``failed``. After a
-    failure also ``failure``, the reason.
+    ``reward_shaped`` of this step; ``fell``; ``stopped`` by one of the `Limits`; ``failed``;
+    ``survived``, none of these three. After a failure also ``failure``, the reason.
 
     **reset(seed=s)** draws the course and the muscle strengths of 2017's ``reset(seed=s)``; without a seed
     the environment's own stream continues. ``options`` replace what was drawn: ``obstacles``, rows of x, y,
@@ -330,6 +330,7 @@ class LearningToRun(gymnasium.Env[Array, Array]):
             "reward_shaped": shaped,
             "fell": fell,
             "stopped": stopped,
+            "survived": not (fell or stopped or failed),
             "failed": failed,
         }
 

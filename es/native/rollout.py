@@ -34,6 +34,7 @@ class Simulation(NamedTuple):
     implicit: bool
     step_size: float
     accuracy: float
+    coordinates: int
 
 
 class Head(NamedTuple):
@@ -195,6 +196,7 @@ def rollout(
                         STEP_SECONDS,
                         simulation.step_size,
                         simulation.accuracy,
+                        simulation.coordinates,
                     )
                     > 0.0
                 )

@@ -8,14 +8,9 @@ from es.native.compile import compiled
 from es.native.derivative import derivative
 from es.native.model import Array
 from es.native.parameters import Parameters
-from es.native.state import COORDINATES, STATE
+from es.native.state import STATE
 from es.native.step_size import MAX_ATTEMPTS, end_of_step, error_norm, next_step_size
 from es.native.workspace import Workspace
-
-# Coordinates over which the error norm of the 2017 task takes its means: the locked lumbar joint and the
-# locked planar joint of each obstacle count, though nothing there moves.
-MODEL_COORDINATES = COORDINATES + 1
-OBSTACLE_COORDINATES = 3
 
 
 @compiled
@@ -29,6 +24,7 @@ def advance(
     duration: float,
     step_size: float,
     accuracy: float,
+    coordinates: int,
 ) -> float:
     """Integrate y in place; returns the step size to go on with, or -1 if the integration failed.
 
@@ -42,6 +38,7 @@ def advance(
         duration: s.
         step_size: to begin with, s.
         accuracy: bound for the error norm.
+        coordinates: how many its means run over, see ``es.native.step_size.error_norm``.
     """
     f0, f, g, trial = w.stages[0], w.stages[1], w.stages[2], w.trial
     start = 0.0
@@ -71,8 +68,7 @@ def advance(
             w.error[i] = 0.2 * (last - trial[i])
             trial[i] = last
 
-        counted = MODEL_COORDINATES + OBSTACLE_COORDINATES * obstacles.shape[0]
-        error = error_norm(w.error, y, counted)
+        error = error_norm(w.error, y, coordinates)
         step_size, fresh = next_step_size(step_size, error, accuracy, 4, cut_short)
         if fresh:
             for i in range(STATE):

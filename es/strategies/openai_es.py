@@ -9,16 +9,12 @@ The mathematics is the four lines in the middle of ``tell``:
     theta <- theta + optimizer(g)
 """  # noqa: D205  (the citation is the summary)
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from es import config, fitness, optimizers
-
-Array = NDArray[np.float64]
-Noise = Callable[[int], NDArray[np.float32]]
+from es.strategies.update import Array, Noise, Update, describe, weighted_sum
 
 
 class State(NamedTuple):
@@ -31,18 +27,7 @@ class State(NamedTuple):
     m: Array
     """First moment of the gradient, shape (dim,)."""
     v: Array
-    """Second moment, shape (dim,), or (0,) with SGD."""
-
-
-class Update(NamedTuple):
-    """What a person wants to know about one update."""
-
-    gradient_norm: float
-    """Euclidean norm of g, weight decay included."""
-    parameter_norm: float
-    """Norm of the new theta."""
-    update_ratio: float
-    """Norm of the change of theta over the norm of the old theta (0 / 0 counts as 0)."""
+    """Second moment, shape (dim,), with Adam; else (0,)."""
 
 
 def init(strategy: config.OpenAIES, theta: Array) -> State:
@@ -72,20 +57,10 @@ def tell(
     """
     theta, *moments = state
     F = fitness.shape(strategy.shaping, returns, sign_returns)  # noqa: N806  (the paper's symbol)
-    # Mirrored noise: F+ eps + F- (-eps). Summed pair by pair, not by BLAS, whose order of summation depends
-    # on the machine: the same returns give the same bytes everywhere.
-    g = np.zeros_like(theta)
-    for pair, weight in enumerate(F[:, 0] - F[:, 1]):
-        if weight:
-            g += weight * noise(pair)
+    # Mirrored noise: F+ eps + F- (-eps).
+    g = weighted_sum(F[:, 0] - F[:, 1], noise, theta.size)
     g /= F.size * strategy.sigma
     g -= strategy.weight_decay * theta
     new_moments, step = optimizers.ascend(strategy.optimizer, optimizers.Moments(*moments), g)
     new_theta = theta + step
-    old_norm, step_norm = float(np.linalg.norm(theta)), float(np.linalg.norm(step))
-    update = Update(
-        gradient_norm=float(np.linalg.norm(g)),
-        parameter_norm=float(np.linalg.norm(new_theta)),
-        update_ratio=step_norm / old_norm if old_norm else float(step_norm > 0),
-    )
-    return State(new_theta, *new_moments), update
+    return State(new_theta, *new_moments), describe(g, theta, new_theta)

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ from es.redis_server import RedisServer
 from es.run_dir import RunDir
 from tests import in_process
 from tests.processes import checkpoint_bytes, es, kill_tree, lines, start, wait_until
+from tests.proxy import Proxy
+from worker import agent
 
 GENERATIONS = 20
 LQR = (
@@ -43,16 +46,18 @@ class Fleet:
         self.log = tmp_path / "log.txt"
         self.processes: list[subprocess.Popen[bytes]] = []
 
-    def start(self, *arguments: str | Path) -> subprocess.Popen[bytes]:
-        process = start(*arguments, "--redis", self.redis_url, log=self.log)
+    def start(self, *arguments: str | Path, redis_url: str | None = None) -> subprocess.Popen[bytes]:
+        process = start(*arguments, "--redis", redis_url or self.redis_url, log=self.log)
         self.processes.append(process)
         return process
 
     def master(self, *experiment: str, name: str) -> subprocess.Popen[bytes]:
         return self.start("master", *experiment, "--name", name, "--runs-dir", self.runs_dir)
 
-    def worker(self, processes: int = 1, *options: str) -> subprocess.Popen[bytes]:
-        return self.start("worker", "--workers", str(processes), *options)
+    def worker(
+        self, processes: int = 1, *options: str, redis_url: str | None = None
+    ) -> subprocess.Popen[bytes]:
+        return self.start("worker", "--workers", str(processes), *options, redis_url=redis_url)
 
     def generations(self, name: str) -> int:
         return lines(self.runs_dir / name / "generations.jsonl")
@@ -117,6 +122,11 @@ def test_three_workers_give_the_same_bytes_as_one(fleet: Fleet, expected: Path) 
     workers = [fleet.worker(1), fleet.worker(2)]
     assert fleet.join(master) == 0, fleet.log.read_text()
     assert_same_run(fleet.runs_dir / "three", expected)
+    progress, seen = fleet.run_dir("three").progress(), fleet.run_dir("three").fleet()
+    assert progress is not None
+    assert 1 <= progress.generation <= GENERATIONS
+    assert seen is not None
+    assert {worker.processes for worker in seen.workers} <= {1, 2}
     for worker in workers:
         worker.terminate()
         assert fleet.join(worker) == 0
@@ -150,6 +160,43 @@ def test_a_frozen_worker_that_comes_back_changes_nothing(fleet: Fleet, expected:
     os.killpg(sleeper.pid, signal.SIGCONT)
     assert fleet.join(master) == 0, fleet.log.read_text()
     assert_same_run(fleet.runs_dir / "frozen", expected)
+
+
+def test_a_worker_that_is_cut_off_and_comes_back_changes_nothing(
+    fleet: Fleet, expected: Path, redis_server: RedisServer
+) -> None:
+    with Proxy(redis_server.socket) as network:
+        master = fleet.master(*LQR, name="cut-off")
+        fleet.worker(1, redis_url=network.url)
+        fleet.wait_for_generation("cut-off", 3)
+        network.cut()
+        # Whatever it held is taken over, and what it still sends arrives after that.
+        fleet.worker(1)
+        fleet.wait_for_generation("cut-off", 8)
+        network.mend()
+        assert fleet.join(master) == 0, fleet.log.read_text()
+    assert_same_run(fleet.runs_dir / "cut-off", expected)
+
+
+def test_a_dead_workers_tasks_run_elsewhere_within_5_seconds() -> None:
+    # A lease ends LEASE after its last refresh; an idle slot looks for such leases after each wait for tasks.
+    # `python -m tests.benchmarks.takeover` measures it.
+    assert protocol.LEASE + max(protocol.LEASE_REFRESH, agent.FETCH_SECONDS) < 5
+    assert protocol.LEASE >= 3 * protocol.LEASE_REFRESH  # two refreshes may get lost
+
+
+def test_a_master_goes_on_elsewhere_and_its_worker_rejoins(fleet: Fleet, expected: Path) -> None:
+    master = fleet.master(*LQR, name="moved")
+    worker = fleet.worker(1)
+    fleet.wait_for_generation("moved", 7)
+    kill_tree(master)
+    other = fleet.runs_dir.parent / "other machine"
+    shutil.copytree(fleet.runs_dir, other)
+    shutil.rmtree(fleet.runs_dir)
+    resumed = fleet.start("resume", "moved", "--workers", "0", "--runs-dir", other)
+    assert fleet.join(resumed) == 0, fleet.log.read_text()
+    assert worker.poll() is None
+    assert_same_run(other / "moved", expected)
 
 
 def test_a_killed_master_resumes_and_ends_with_the_same_bytes(tmp_path: Path, expected: Path) -> None:
@@ -234,8 +281,7 @@ def test_answers_that_never_fit_end_the_run_with_the_reason(fleet: Fleet) -> Non
     liar = protocol.WorkerClient(protocol.connect(fleet.redis_url), fleet.redis_url, "liar")
 
     def answer() -> bool:
-        lease = liar.fetch(run_id, 0.05)
-        if lease:
+        for lease in liar.fetch(run_id, 0.05)[0]:
             episode = protocol.Episode(float("inf"), 0.0, 1, False, "", {}, None, 0.0)
             outcomes = tuple(protocol.Outcome(index, (episode, episode)) for index in lease.task.indices)
             kind, generation = lease.task.kind, lease.task.generation
@@ -272,9 +318,7 @@ def announced(url: str, **changes: str) -> Iterator[None]:
 
 
 def config_version() -> str:
-    from worker.agent import software_version
-
-    return software_version()
+    return agent.software_version()
 
 
 def test_workers_that_would_compute_something_else_are_refused(redis_server: RedisServer) -> None:
