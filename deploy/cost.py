@@ -191,6 +191,12 @@ def hourly(ledger: Ledger) -> float:
     return sum(each.rate for each in ledger.values() if each.running)
 
 
-def exhausted(ledger: Ledger, max_spend: float) -> bool:
-    """Whether it is time to stop, so that what is spent while everything stops is within the limit too."""
-    return spent(ledger) + hourly(ledger) * REACTION / 3600 >= max_spend
+def exhausted(ledger: Ledger, max_spend: float, blind: float = 0.0) -> bool:
+    """Whether it is time to stop, so that what is spent while everything stops is within the limit too.
+
+    Args:
+        ledger: charges so far.
+        max_spend: dollars.
+        blind: seconds since the ledger was up to date; what runs is taken to go on running.
+    """
+    return spent(ledger) + hourly(ledger) * (REACTION + blind) / 3600 >= max_spend

@@ -244,11 +244,12 @@ def status(aws: Aws, names: Names, bucket: str) -> Status:
         stored = sum(aws.objects(bucket, names.key("")).values())
     if agreed:
         charges = cost.charge(charges, rates(aws, names.name, agreed), time.time())
+    groups = {role: aws.group(names, role) for role in ROLES}
     return Status(
         names=names,
         agreed=agreed,
-        groups={role: aws.group(names, role) for role in ROLES},
-        refusals={role: aws.refusal(names, role) for role in ROLES},
+        groups=groups,
+        refusals={role: aws.refusal(names, role) if groups[role] else None for role in ROLES},
         charges=charges,
         end=end,
         exists=exists,

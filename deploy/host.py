@@ -329,19 +329,24 @@ class Books:
         self._host = host
         key = host.names.key(record.LEDGER)
         self.charges: dict[str, Charge] = record.decode_ledger(host.aws.get(host.bucket, key), key)
+        self._limit = host.record().deployment.max_spend
+        self._looked = time.monotonic()
 
     def spent(self) -> bool:
-        """Bring the ledger up to date; whether the fleet has to stop. Without an answer from AWS, not yet."""
+        """Bring the ledger up to date; whether the fleet has to stop.
+
+        Without an answer from AWS, what ran when it last answered is taken to run still.
+        """
         try:
             agreed = self._host.record()
             running = rates(self._host.aws, self._host.names.name, agreed)
             self.charges = cost.charge(self.charges, running, time.time())
+            self._limit, self._looked = agreed.deployment.max_spend, time.monotonic()
             self._host.put(record.LEDGER, record.encode(self.charges))
         except CloudError as error:
             log.warning("cannot add up what is spent: %s", error)
-            return False
         log.info("spent %.2f $ so far, %.2f $ an hour", cost.spent(self.charges), cost.hourly(self.charges))
-        return cost.exhausted(self.charges, agreed.deployment.max_spend)
+        return cost.exhausted(self.charges, self._limit, time.monotonic() - self._looked)
 
 
 def rates(aws: Aws, name: str, agreed: Record) -> dict[Instance, float]:

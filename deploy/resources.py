@@ -170,11 +170,11 @@ def group(
     if role == "master":
         return {**request, "LaunchTemplate": launch}
     spot = deployment.market == "spot"
-    # EC2 takes what is both cheap and unlikely to be interrupted; on-demand knows no such strategy.
+    # Spot: what is cheap and unlikely to be interrupted. On-demand: the first type listed that is to be had.
     strategy = (
         {"SpotAllocationStrategy": "price-capacity-optimized"}
         if spot
-        else {"OnDemandAllocationStrategy": "lowest-price"}
+        else {"OnDemandAllocationStrategy": "prioritized"}
     )
     return {
         **request,
