@@ -5,6 +5,7 @@ namespace, so that ending its first process ends them all.
 """
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from types import TracebackType
 from typing import Self
 
 PREFIX = "esns"
+TOOLS = ("ip", "unshare", "setpriv", "taskset", "chroot", "curl")
 NETWORK = "10.213.{}.{}"
 # The host's folder comes first, then the command. What is mounted here goes with the mount namespace.
 OVERLAY = """
@@ -38,6 +40,14 @@ def run(*command: str) -> str:
     return done.stdout
 
 
+def sweep() -> None:
+    """Remove what tests that were killed have left."""
+    for kind in ("netns", "link"):
+        for name, pid in re.findall(rf"\b({PREFIX}(\d+)[\w-]*)", run("ip", "-o", kind)):
+            if not Path(f"/proc/{pid}").exists():
+                subprocess.run(["ip", kind, "delete", name], capture_output=True, check=False)
+
+
 class Host:
     """One host: a network namespace on the bridge and a writable copy of the root directory."""
 
@@ -45,7 +55,7 @@ class Host:
         self.name = name
         self.address = NETWORK.format(network.number, number)
         self.namespace = f"{network.name}-{name}"
-        self._link = f"{network.name}{number}"
+        self._link = f"{network.name}v{number}"
         self._bridge = network.name
         self.folder = network.folder / name
         self.processes: list[subprocess.Popen[bytes]] = []
@@ -84,6 +94,7 @@ class Host:
         with log.open("ab") as output:
             process = subprocess.Popen(
                 [
+                    *("setpriv", "--pdeathsig", "KILL"),  # nothing here outlives the tests, however they end
                     *("ip", "netns", "exec", self.namespace),
                     *([*root, str(self.folder)] if own_root else []),
                     *command,
@@ -122,15 +133,17 @@ class Network:
     """
 
     def __init__(self, folder: Path) -> None:
-        if os.geteuid() != 0 or any(shutil.which(tool) is None for tool in ("ip", "unshare", "chroot")):
-            raise NotAllowedError("expected to be root on Linux, with iproute2 and util-linux")
+        missing = [tool for tool in TOOLS if shutil.which(tool) is None]
+        if os.geteuid() != 0 or missing:
+            raise NotAllowedError(f"expected to be root on Linux with {', '.join(TOOLS)}")
         self.folder = folder
         self.number = os.getpid() % 250 + 1
-        self.name = f"{PREFIX}{os.getpid() % 100_000}"
+        self.name = f"{PREFIX}{os.getpid()}"
         self.address = NETWORK.format(self.number, 1)
         self.hosts: list[Host] = []
 
     def __enter__(self) -> Self:
+        sweep()
         try:
             run("ip", "link", "add", self.name, "type", "bridge")
             run("ip", "address", "add", f"{self.address}/24", "dev", self.name)
