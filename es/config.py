@@ -607,14 +607,27 @@ def load(experiment: str | Path, overrides: Iterable[str] = ()) -> Experiment:
     """
     path = _find(experiment)
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ExperimentError(f"{path}: cannot read the experiment: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise ExperimentError(f"{path}: not valid TOML: {error}") from error
+    return parse(text, path.stem if path in shipped().values() else str(path), overrides)
+
+
+def parse(text: str, source: str, overrides: Iterable[str] = ()) -> Experiment:
+    """Read an experiment from TOML; ``source`` is named in errors.
+
+    Raises:
+        ExperimentError: anything wrong with it, in one line.
+    """
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ExperimentError(f"{source}: not valid TOML: {error}") from error
     for override in overrides:
         _apply(raw, override)
-    return convert(raw, path.stem if path in shipped().values() else str(path))
+    return convert(raw, source)
 
 
 def convert(raw: dict[str, Any], source: str) -> Experiment:
