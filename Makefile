@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help run test tls-redis check fix benchmark reproduce clean
+.PHONY: help run test tls-redis check fix benchmark scale chaos reproduce clean
 .DEFAULT_GOAL := help
 
 help:
