@@ -55,6 +55,7 @@ benchmark: .venv/installed-for-tests
 	$(BIN)/python -m tests.benchmarks.native
 	$(BIN)/python -m tests.benchmarks.protocol
 	$(BIN)/python -m tests.benchmarks.takeover
+	$(BIN)/python -m tests.benchmarks.processes
 
 reproduce: .venv/installed-for-reproduction
 	$(BIN)/python -m tests.reproduction
