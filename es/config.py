@@ -374,8 +374,9 @@ class Condition(_Section, frozen=True, kw_only=True):
     """Something about a generation's training episodes, in the mean over all that did not fail."""
 
     metric: Annotated[str, Meta(min_length=1)]
-    """`return`, `length` (steps), `capped` (share that reached the episode cap), `failed` (share), or what
-    the environment reports at an episode's end, e.g. `metres` or `survived` (share)."""
+    """`return`, `length` (steps), `capped` (share that reached the episode cap), `failed` (share), what the
+    environment reports at an episode's end, e.g. `metres` or `survived` (share), or a ramp's value, by its
+    `argument`."""
     at_least: Annotated[float, Meta(ge=-1e9, le=1e9)] | None = None
     """Holds from this value on."""
     at_most: Annotated[float, Meta(ge=-1e9, le=1e9)] | None = None

@@ -130,7 +130,8 @@ def advance(
             f"generation {number}: the update is not finite (gradient norm {update.gradient_norm:g}); "
             "expected returns of moderate size, or strategy.shaping = 'centered_ranks'"
         )
-    means = schedule.signals(episodes, state.episode_cap)
+    ramps = {ramp.argument: value for ramp, value in zip(stage.ramp, state.ramps, strict=True)}
+    means = schedule.signals(episodes, state.episode_cap, ramps)
     if number == 1:
         schedule.check_metrics(experiment, means)
     decay, average = stage.strategy.average, state.average
