@@ -602,37 +602,34 @@ class WorkerClient(_Client):
         return None if data is None else decode(data, Generation)
 
     @_translated
-    def fetch(self, run_id: str, block: float) -> Lease | None:
-        """A task nobody else works on: an abandoned one, or a new one, waiting up to ``block`` s for it.
+    def fetch(self, run_id: str, block: float, count: int = 1) -> tuple[list[Lease], list[ProtocolError]]:
+        """Up to ``count`` tasks nobody else works on, and what was no task, which is removed and counted.
 
-        A message that is no task is removed, counted, and raised.
-
-        Raises:
-            ProtocolError: what was fetched is no task.
+        An abandoned task comes first, then new ones; waits up to ``block`` s for the first.
         """
         tasks = f"es:{run_id}:tasks"
         try:
             entries = self._abandoned(tasks)
             if not entries:
                 answer: Any = self._redis.xreadgroup(
-                    GROUP, self._worker, {tasks: ">"}, count=1, block=max(1, int(block * 1000))
+                    GROUP, self._worker, {tasks: ">"}, count=count, block=max(1, int(block * 1000))
                 )
                 entries = answer[0][1] if answer else []
         except redis.ResponseError as error:
             if str(error).startswith(("NOGROUP", "UNBLOCKED")):  # Redis is new; the master will publish again
-                return None
+                return [], []
             raise
-        if not entries:
-            return None
-        entry, fields = entries[0]
-        try:
-            task = decode((fields or {}).get(b"m", b""), Task)
-            if task.run_id != run_id:
-                raise ProtocolError(f"expected a task of run {run_id}, got one of {task.run_id}")
-        except ProtocolError:
-            self._remove(run_id, entry, count=True)
-            raise
-        return Lease(entry, task)
+        leases, errors = [], []
+        for entry, fields in entries:
+            try:
+                task = decode((fields or {}).get(b"m", b""), Task)
+                if task.run_id != run_id:
+                    raise ProtocolError(f"expected a task of run {run_id}, got one of {task.run_id}")
+                leases.append(Lease(entry, task))
+            except ProtocolError as error:
+                self._remove(run_id, entry, count=True)
+                errors.append(error)
+        return leases, errors
 
     def _abandoned(self, tasks: str) -> list[Any]:
         if time.monotonic() < self._reclaim_at:

@@ -172,16 +172,17 @@ class OpenSimRunner:
             ]
         )
 
-    def start(self, accuracy: float, restart: bool = False) -> None:
-        """Begin an integration from the current state with Runge-Kutta-Merson.
+    def start(self, accuracy: float, restart: bool = False, method: str = "RungeKuttaMerson") -> None:
+        """Begin an integration from the current state.
 
         Args:
             accuracy: of Simbody's integrator.
             restart: forget the step size after every control step, as the task's new Manager does.
+            method: one of the Manager's integrators.
         """
         self.state.setTime(0.0)
         self._manager = opensim.Manager(self.model)
-        self._manager.setIntegratorMethod(opensim.Manager.IntegratorMethod_RungeKuttaMerson)
+        self._manager.setIntegratorMethod(getattr(opensim.Manager, f"IntegratorMethod_{method}"))
         self._manager.setIntegratorAccuracy(accuracy)
         self._manager.setPerformAnalyses(False)
         self._manager.setWriteToStorage(False)

@@ -1,6 +1,7 @@
 """The cache of compiled code: it notices changes anywhere in the package, and is not needed."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,37 @@ def test_processes_that_start_together_compile_once(tmp_path: Path) -> None:
         process.stdin.flush()
     answers = [process.communicate(timeout=120)[0].strip() for process in processes]
     assert sorted(answers) == ["compiled", "loaded", "loaded", "loaded"]
+
+
+def test_a_read_only_installation_caches_in_the_users_directory(tmp_path: Path) -> None:
+    package = shutil.copytree(
+        Path(native_compile.__file__).parents[1],
+        tmp_path / "installed" / "es",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    for folder in (package, package / "native"):
+        (folder / "__pycache__").touch()  # no folder can be made here; root would ignore the mode
+        folder.chmod(0o555)
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache"), "PYTHONPATH": str(package.parent)}
+    environment.pop("NUMBA_CACHE_DIR", None)
+    answers = [
+        subprocess.run(
+            [sys.executable, "-c", SQUASH],
+            cwd=package.parent,
+            env=environment,
+            input="go\n",
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=120,
+            check=True,
+        ).stdout.strip()
+        for _ in range(2)
+    ]
+    assert answers == ["compiled", "loaded"]
+    assert list((tmp_path / "cache").rglob("network.squash-*.nbi"))
+    assert not list(package.rglob("*.nbi"))
+    for folder in (package, package / "native"):
+        folder.chmod(0o755)  # pytest removes it
 
 
 def test_a_process_that_died_while_compiling_holds_nobody_up(tmp_path: Path) -> None:

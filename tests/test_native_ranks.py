@@ -1,4 +1,4 @@
-"""The twin ranks policies as OpenSim does, whose returns ``python -m tests.benchmarks.ranks --write`` kept."""
+"""The twin ranks policies as OpenSim does; ``python -m tests.benchmarks.ranks --write`` kept its returns."""
 
 import numpy as np
 import pytest

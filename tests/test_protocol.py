@@ -149,6 +149,12 @@ def worker(connection: redis.Redis, name: str) -> WorkerClient:
     return WorkerClient(connection, "unix://", name)
 
 
+def fetch(client: WorkerClient, block: float = 0.1) -> protocol.Lease | None:
+    leases, errors = client.fetch(RUN, block)
+    assert errors == []
+    return leases[0] if leases else None
+
+
 def task(index: int) -> Task:
     return Task(RUN, 1, "train", (index,))
 
@@ -174,11 +180,11 @@ def test_each_task_goes_to_one_worker_and_its_result_to_the_master(
 ) -> None:
     a, b = worker(connection, "a"), worker(connection, "b")
     master.publish(GENERATION, [task(0), task(1)])
-    first, second = a.fetch(RUN, 0.1), b.fetch(RUN, 0.1)
+    first, second = fetch(a), fetch(b)
     assert first is not None
     assert second is not None
     assert (first.task, second.task) == (task(0), task(1))
-    assert a.fetch(RUN, 0.01) is None
+    assert a.fetch(RUN, 0.01) == ([], [])
     a.complete(first, result(0))
     b.complete(second, result(1))
     assert master.receive(0.1) == ([result(0), result(1)], [])
@@ -187,13 +193,26 @@ def test_each_task_goes_to_one_worker_and_its_result_to_the_master(
     assert connection.xlen(f"es:{RUN}:results") == 0
 
 
+def test_several_tasks_are_fetched_at_once_and_garbage_between_them_is_skipped(
+    connection: redis.Redis, master: MasterClient
+) -> None:
+    master.publish(GENERATION, [task(0)])
+    connection.xadd(f"es:{RUN}:tasks", {"m": b"garbage"})
+    master.publish(GENERATION, [task(1), task(2)])
+    leases, errors = worker(connection, "a").fetch(RUN, 0.1, 3)
+    assert [lease.task for lease in leases] == [task(0), task(1)]
+    assert len(errors) == 1
+    (last,), _ = worker(connection, "b").fetch(RUN, 0.1, 3)
+    assert last.task == task(2)
+
+
 def test_a_task_given_back_is_taken_by_another_at_once(connection: redis.Redis, master: MasterClient) -> None:
     master.publish(GENERATION, [task(0)])
     a, b = worker(connection, "a"), worker(connection, "b")
-    lease = a.fetch(RUN, 0.1)
+    lease = fetch(a)
     assert lease is not None
     a.give_back([lease])
-    assert b.fetch(RUN, 0.1) == lease
+    assert fetch(b) == lease
 
 
 def test_a_lease_that_is_not_refreshed_is_taken_over(
@@ -203,14 +222,14 @@ def test_a_lease_that_is_not_refreshed_is_taken_over(
     monkeypatch.setattr(protocol, "LEASE_REFRESH", 0.05)
     master.publish(GENERATION, [task(0), task(1)])
     alive, dead, heir = (worker(connection, name) for name in ("alive", "dead", "heir"))
-    kept, lost = alive.fetch(RUN, 0.1), dead.fetch(RUN, 0.1)
+    kept, lost = fetch(alive), fetch(dead)
     assert kept is not None
     assert lost is not None
     taken: list[protocol.Lease] = []
 
     def heir_took_one() -> bool:
         alive.refresh([kept])
-        lease = heir.fetch(RUN, 0.05)
+        lease = fetch(heir, 0.05)
         taken.extend([lease] if lease else [])
         return bool(taken)
 
@@ -229,9 +248,10 @@ def test_garbage_among_the_tasks_is_skipped_counted_and_costs_nothing(
     connection.xadd(f"es:{RUN}:tasks", fields)  # type: ignore[arg-type]  # bytes are fine
     master.publish(GENERATION, [task(0)])
     client = worker(connection, "a")
-    with pytest.raises(ProtocolError):
-        client.fetch(RUN, 0.1)
-    lease = client.fetch(RUN, 0.1)
+    leases, errors = client.fetch(RUN, 0.1)
+    assert leases == []
+    assert len(errors) == 1
+    lease = fetch(client)
     assert lease is not None
     assert lease.task == task(0)
     assert master.rejected() == 1
@@ -239,8 +259,8 @@ def test_garbage_among_the_tasks_is_skipped_counted_and_costs_nothing(
 
 def test_a_task_of_another_run_is_garbage(connection: redis.Redis, master: MasterClient) -> None:
     connection.xadd(f"es:{RUN}:tasks", {"m": protocol.encode(Task("other", 1, "train", (0,)))})
-    with pytest.raises(ProtocolError, match="expected a task of run run-1, got one of other"):
-        worker(connection, "a").fetch(RUN, 0.1)
+    _, (error,) = worker(connection, "a").fetch(RUN, 0.1)
+    assert "expected a task of run run-1, got one of other" in str(error)
 
 
 def test_garbage_among_the_results_is_skipped(connection: redis.Redis, master: MasterClient) -> None:
@@ -254,7 +274,7 @@ def test_garbage_among_the_results_is_skipped(connection: redis.Redis, master: M
 def test_every_key_expires(connection: redis.Redis, master: MasterClient) -> None:
     client = worker(connection, "a")
     master.publish(GENERATION, [task(0)])
-    lease = client.fetch(RUN, 0.1)
+    lease = fetch(client)
     assert lease is not None
     client.complete(lease, result(0))
     client.report(RUN, REPORT)
@@ -295,7 +315,7 @@ def test_a_restarted_redis_is_noticed(connection: redis.Redis, master: MasterCli
     connection.flushall()
     assert not master.keep_alive([1])
     client = worker(connection, "a")
-    assert client.fetch(RUN, 0.01) is None
+    assert client.fetch(RUN, 0.01) == ([], [])
     client.refresh([protocol.Lease(b"1-1", task(0))])
 
 

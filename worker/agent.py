@@ -1,16 +1,19 @@
 """The agent: one per host. Owns the Redis connection and the leases, and keeps N rollout processes busy.
 
-One thread per rollout process fetches a task, has it computed and delivers the result; the main thread keeps
-the leases fresh, gives signs of life and notices the end of the run.
+One thread fetches tasks for all rollout processes that are free, so that a host of 36 asks once a second, not
+36 times, when there is nothing to do. One thread per rollout process has tasks computed and delivers results.
+The main thread keeps the leases fresh, gives signs of life and notices the end of the run.
 """
 
 import logging
 import os
+import queue
 import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from typing import TypeVar
 
@@ -147,7 +150,11 @@ class _Shift:
         self._fetching = threading.Lock()
         self._leases: dict[int, Lease] = {}
         self._processes: dict[int, RolloutProcess] = {}
-        self._generation: protocol.Generation | None = None
+        self._generations: dict[int, protocol.Generation] = {}
+        self._free = threading.Semaphore(settings.processes)
+        """Rollout processes without a task."""
+        self._waiting: queue.SimpleQueue[Lease | None] = queue.SimpleQueue()
+        """Tasks on their way to one of them; None ends it."""
         self._completed = 0
         self._episodes = 0
         self._rate = Rate(protocol.RATE_SECONDS)
@@ -156,10 +163,13 @@ class _Shift:
 
     def work(self) -> int:
         slots = [
-            threading.Thread(target=self._guarded, args=(slot,), name=f"slot-{slot}", daemon=True)
+            threading.Thread(
+                target=self._guarded, args=(self._serve_slot, slot), name=f"slot-{slot}", daemon=True
+            )
             for slot in range(self._settings.processes)
         ]
-        for thread in slots:
+        fetcher = threading.Thread(target=self._guarded, args=(self._fetch,), name="fetcher", daemon=True)
+        for thread in (*slots, fetcher):
             thread.start()
         drain_until = None
         while any(thread.is_alive() for thread in slots):
@@ -224,38 +234,56 @@ class _Shift:
         self._error = self._error or error
         self._over.set()
 
-    def _guarded(self, slot: int) -> None:
+    def _guarded(self, serve: Callable[..., None], *arguments: int) -> None:
         try:
-            self._serve_slot(slot)
+            serve(*arguments)
         except Exception as error:  # noqa: BLE001  (a thread's exception must reach the main thread)
             self._fail(error)
+
+    def _fetch(self) -> None:
+        """Fetch tasks for the free slots until the run is over or we are told to stop; then end the slots."""
+        try:
+            idle_since = time.monotonic()
+            while not self._leaving():
+                if not self._free.acquire(timeout=FETCH_SECONDS):
+                    continue
+                free = 1
+                while self._free.acquire(blocking=False):
+                    free += 1
+                leases, errors = self._patiently(
+                    partial(self._client.fetch, self._run_id, FETCH_SECONDS, free)
+                )
+                for lease in leases:
+                    self._waiting.put(lease)
+                for _ in range(free - len(leases)):
+                    self._free.release()
+                for error in errors:
+                    log.warning("skipped a message that is no task: %s", error)
+                if leases or errors:
+                    idle_since = time.monotonic()
+                elif not self._run_lives(idle_since):
+                    return
+        finally:
+            for _ in range(self._settings.processes):
+                self._waiting.put(None)
+
+    def _serve_slot(self, slot: int) -> None:
+        """Compute and deliver one task after the other."""
+        try:
+            while (lease := self._waiting.get()) is not None:
+                with self._lock:
+                    self._leases[slot] = lease
+                try:
+                    self._do(slot, lease)
+                finally:
+                    with self._lock:
+                        del self._leases[slot]
+                self._free.release()
         finally:
             with self._lock:
                 process = self._processes.pop(slot, None)
             if process:
                 process.close()
-
-    def _serve_slot(self, slot: int) -> None:
-        """Fetch, compute, deliver; until the run is over or we are told to stop."""
-        idle_since = time.monotonic()
-        while not self._leaving():
-            try:
-                lease = self._patiently(lambda: self._client.fetch(self._run_id, FETCH_SECONDS))
-            except ProtocolError as error:
-                log.warning("skipped a message that is no task: %s", error)
-                continue
-            if lease is None:
-                if not self._run_lives(idle_since):
-                    return
-                continue
-            with self._lock:
-                self._leases[slot] = lease
-            try:
-                self._do(slot, lease)
-            finally:
-                with self._lock:
-                    del self._leases[slot]
-            idle_since = time.monotonic()
 
     def _run_lives(self, idle_since: float) -> bool:
         """Whether there may be more to do here: not if the run is over, or another one wants us now.
@@ -297,9 +325,14 @@ class _Shift:
         """The task's generation, fetched once for all processes of this host."""
         wanted = lease.task.generation
         with self._fetching:
-            if self._generation is None or self._generation.generation != wanted:
-                self._generation = self._patiently(lambda: self._client.generation(self._run_id, wanted))
-            return self._generation
+            generation = self._generations.get(wanted)
+            if generation is None:
+                generation = self._patiently(lambda: self._client.generation(self._run_id, wanted))
+            if generation is not None:
+                # Two: the evaluations of the one before fill the tail.
+                kept = sorted({wanted, *self._generations})[-2:]
+                self._generations = {g: self._generations.get(g, generation) for g in kept}
+            return generation
 
     def _compute(self, slot: int, task: protocol.Task, generation: protocol.Generation) -> Answer | None:
         """The answer; None if we were told to stop before there was one."""

@@ -170,13 +170,18 @@ def _factor_system(delta: float, w: Workspace) -> None:
         give = delta * w.fiber_gain[m] * w.speed_by_path[m]
         w.muscle_stiffness[m] = w.tendon_by_path[m] + w.tendon_by_fiber[m] * give
     for leg in range(2):
-        block = w.system[1 + leg]
-        for m in range(LEG_MUSCLES * leg, LEG_MUSCLES * (leg + 1)):
-            arm, slope = w.moment_arm[m], w.length_slope[m]
-            for i in range(3):
-                pull = delta * delta * w.muscle_stiffness[m] * arm[i]
-                for j in range(3):
-                    block[i, j] += pull * slope[j]
+        for i in range(3):
+            # Three sums in registers: memory that is added to nine times over costs twice as much.
+            a = b = c = 0.0
+            for m in range(LEG_MUSCLES * leg, LEG_MUSCLES * (leg + 1)):
+                pull = w.muscle_stiffness[m] * w.moment_arm[m, i]
+                a += pull * w.length_slope[m, 0]
+                b += pull * w.length_slope[m, 1]
+                c += pull * w.length_slope[m, 2]
+            block = w.system[1 + leg]
+            block[i, 0] += delta * delta * a
+            block[i, 1] += delta * delta * b
+            block[i, 2] += delta * delta * c
     arrow.factor(w.system)
 
 

@@ -3,10 +3,11 @@
     python -m tests.benchmarks.native [--episodes 6] [--steps 60]
     python -m tests.benchmarks.native --accuracy [--episodes 60] [--steps 100]
 
-The first prints control steps of 0.01 s per second of one core. Every episode runs through all
+The first prints control steps of 0.01 s per second of one core: first the physics alone, then whole rollouts
+with policy, observation and reward, which the twin runs in one compiled call. Every episode runs through all
 contestants before the next starts, so a busy machine slows them alike: the ratios are the result, not
 the figures. OpenSim is as lean as it gets: welded lumbar joint, obstacles fixed to the ground, no
-storage, one Manager that keeps its step size.
+storage; in the first part one Manager that keeps its step size.
 
 The second prints how far the pelvis is from OpenSim's Runge-Kutta-Merson at 1e-5 after the last step,
 median and 90th percentile, for OpenSim at 1e-3 and for the twin; about ten minutes for 60 episodes.
@@ -15,14 +16,21 @@ median and 90th percentile, for OpenSim at 1e-3 and for the twin; about ten minu
 import argparse
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
+from es import compiled_rollout, config
+from es.envs import registry as envs
 from es.native.model import Array
 from es.native.physics import NativePhysics
+from es.policies import registry as policies
+from es.rollout import rollout
+from tests.benchmarks.ranks import HEAD, WALKER
 from tests.native_oracle import OpenSimRunner
 
-CONTESTANTS = ("OpenSim RKM 1e-3", "twin RKM 1e-3", "twin ROS2 1e-2")
+CONTESTANTS = ("OpenSim RKM 1e-3", "OpenSim SEE2 3e-3", "twin RKM 1e-3", "twin ROS2 1e-2")
+REPEATS = 10  # of an episode in the twin, whose few milliseconds would be a small sample
 Episode = tuple[Array, Array]
 
 
@@ -42,34 +50,80 @@ def episodes(
 
 
 def native(integrator: str, accuracy: float) -> Callable[[Episode], float]:
-    """A contestant: seconds of processor time for an episode."""
+    """A contestant: seconds of processor time for a control step of an episode."""
     physics = NativePhysics(integrator, accuracy)  # type: ignore[arg-type]  # one of its two names
     physics.reset(np.zeros((0, 3)), np.ones(18))
     physics.step(np.zeros(18))  # compile or load
 
     def run(episode: Episode) -> float:
         obstacles, excitations = episode
-        physics.reset(obstacles, np.ones(18))
         start = time.process_time()
-        for row in excitations:
-            physics.step(row)
-        return time.process_time() - start
+        for _ in range(REPEATS):
+            physics.reset(obstacles, np.ones(18))
+            for row in excitations:
+                physics.step(row)
+        return (time.process_time() - start) / (REPEATS * len(excitations))
 
     return run
 
 
-def opensim(accuracy: float) -> Callable[[Episode], float]:
-    """The contestant to beat; building the model does not count."""
+def opensim(method: str, accuracy: float) -> Callable[[Episode], float]:
+    """A contestant to beat; building the model does not count."""
 
     def run(episode: Episode) -> float:
         obstacles, excitations = episode
         runner = OpenSimRunner(obstacles)
-        runner.start(accuracy)
+        runner.start(accuracy, method=method)
         start = time.process_time()
         for row in excitations:
             runner.advance(row)
-        return time.process_time() - start
+        return (time.process_time() - start) / len(excitations)
 
+    return run
+
+
+class Policy(NamedTuple):
+    """A policy for whole rollouts: its settings, how often it acts, and its parameters by seed."""
+
+    name: str
+    settings: config.AnyPolicy
+    observation: str
+    action_repeat: int
+    spread: float
+
+
+POLICIES = (
+    Policy("trained walker", config.Gait(head=HEAD), "gait", 2, 0.02),
+    Policy("untrained 82-64-64-18", config.MLP(hidden=(64, 64), head=HEAD), "82", 4, 0.1),
+)
+
+
+def whole(
+    policy: Policy, obstacles: int, steps: int, backend: str, integrator: str, accuracy: float
+) -> Callable[[int], float]:
+    """A contestant: seconds of processor time for a step of the rollout with a seed."""
+    arguments = {
+        "max_obstacles": obstacles, "observation": policy.observation, "reward": "shaped", "max_steps": steps,
+        "backend": backend, "integrator": integrator, "accuracy": accuracy,
+    }  # fmt: skip
+    env = envs.make(config.Environment(id="es/LearningToRun-v0", arguments=arguments))
+    made = policies.make(policy.settings, env, action_repeat=policy.action_repeat)
+    centre = np.load(WALKER) if policy.observation == "gait" else np.zeros(made.num_params)
+
+    def run(seed: int) -> float:
+        theta = centre + policy.spread * np.random.default_rng(seed).standard_normal(made.num_params)
+        given = {"seed": seed, "action_repeat": policy.action_repeat}
+        length = 0
+        start = time.process_time()
+        if backend == "opensim":
+            length += rollout(env, made.bind(theta), **given).length
+        else:
+            for _ in range(REPEATS):
+                length += compiled_rollout.rollout(env, made, theta, **given).length
+        return (time.process_time() - start) / length
+
+    if backend == "native":
+        run(0)  # compile or load
     return run
 
 
@@ -102,16 +156,38 @@ def print_distances(count: int, steps: int) -> None:
 
 def print_speeds(count: int, steps: int) -> None:
     """The first table."""
-    runs = (opensim(1e-3), native("rkm", 1e-3), native("ros2", 1e-2))
-    print(f"{'excitation':26}{'obstacles':>10}" + "".join(f"{name:>26}" for name in CONTESTANTS))
+    runs = (
+        opensim("RungeKuttaMerson", 1e-3),
+        opensim("SemiExplicitEuler2", 3e-3),
+        native("rkm", 1e-3),
+        native("ros2", 1e-2),
+    )
+    print(f"{'physics':22}{'obstacles':>10}" + "".join(f"{name:>20}" for name in CONTESTANTS))
     for hold, label in ((5, "random every 5 steps"), (1, "random every step")):
         for obstacles in (0, 10):
-            spent = np.zeros(len(runs))
-            for episode in episodes(count, steps, hold, obstacles):
-                spent += [run(episode) for run in runs]
-            speed = count * steps / spent
-            cells = "".join(f"{s:>16,.0f} ({s / speed[0]:5.0f}x)" for s in speed)
-            print(f"{label:26}{obstacles:>10}{cells}")
+            spent = [[run(made) for run in runs] for made in episodes(count, steps, hold, obstacles)]
+            _print_row(label, obstacles, spent)
+    print("whole rollouts")
+    for policy in POLICIES:
+        for obstacles in (0, 10):
+            rollouts = [
+                whole(policy, obstacles, steps, *physics)
+                for physics in (
+                    ("opensim", "rkm", 1e-3),
+                    ("opensim", "see2", 3e-3),
+                    ("native", "rkm", 1e-3),
+                    ("native", "ros2", 1e-2),
+                )
+            ]
+            spent = [[run(seed) for run in rollouts] for seed in range(count)]
+            _print_row(policy.name, obstacles, spent)
+
+
+def _print_row(label: str, obstacles: int, spent: list[list[float]]) -> None:
+    """The contestants' steps per second, given seconds per step for each episode and contestant."""
+    speed = 1.0 / np.mean(spent, axis=0)
+    cells = "".join(f"{s:>11,.0f} ({s / speed[0]:5.0f}x)" for s in speed)
+    print(f"{label:22}{obstacles:>10}{cells}", flush=True)
 
 
 def main() -> None:

@@ -3,8 +3,8 @@
     python -m tests.benchmarks.ranks [--write]
 
 Runs 100 diverse policies for up to 4 s in OpenSim (Runge-Kutta-Merson 1e-3) and in the twin, and prints the
-rank correlations of their returns and what the returns range over; about twenty minutes. With ``--write``, keeps
-OpenSim's returns in ``tests/golden`` for `tests/test_native_ranks.py`.
+rank correlations of their returns and what the returns range over; about twenty minutes. With ``--write``, it
+keeps OpenSim's returns in ``tests/golden`` for `tests/test_native_ranks.py`.
 
 A few policies clear an obstacle or fall over it by a hair. Their returns are as good as drawn by lot: whether
 the integrator's steps are a little shorter decides, in OpenSim too. One such policy out of 100 that changes

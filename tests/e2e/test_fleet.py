@@ -281,8 +281,7 @@ def test_answers_that_never_fit_end_the_run_with_the_reason(fleet: Fleet) -> Non
     liar = protocol.WorkerClient(protocol.connect(fleet.redis_url), fleet.redis_url, "liar")
 
     def answer() -> bool:
-        lease = liar.fetch(run_id, 0.05)
-        if lease:
+        for lease in liar.fetch(run_id, 0.05)[0]:
             episode = protocol.Episode(float("inf"), 0.0, 1, False, "", {}, None, 0.0)
             outcomes = tuple(protocol.Outcome(index, (episode, episode)) for index in lease.task.indices)
             kind, generation = lease.task.kind, lease.task.generation
