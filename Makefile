@@ -44,6 +44,7 @@ benchmark: .venv/installed-for-tests
 	$(BIN)/python -m tests.benchmarks.env
 	$(BIN)/python -m tests.benchmarks.memory
 	$(BIN)/python -m tests.benchmarks.native
+	$(BIN)/python -m tests.benchmarks.processes
 
 reproduce: .venv/installed-for-reproduction
 	$(BIN)/python -m tests.reproduction

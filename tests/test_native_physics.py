@@ -70,11 +70,11 @@ def test_golden_trajectories(path: Path) -> None:
 
     error = np.abs(seen - golden["obs"][1:, :36])
     # A kicked foot strikes so hard that a change of 1e-15 rad in the start shifts rates by 0.5 in step 57 at
-    # this accuracy (OpenSim's own, from 1e-3 to 1e-5, by 1.3): there only the positions carry information.
+    # this accuracy (OpenSim's own, from 1e-3 to 1e-5, by 1.3): there rates need only be of the right size.
     violent = "contact" in path.stem
     for steps, position, rate in ((1, 1e-9, 1e-9), (50, 1e-2, 0.2), (100, 2e-2, 0.3)):
         assert error[:steps][:, POSITIONS].max() < position
-        assert error[:steps][:, RATES].max() < rate or (violent and steps > 1)
+        assert error[:steps][:, RATES].max() < (0.7 if violent and steps > 1 else rate)
     fall = golden["done"].argmax() + 1 if golden["done"].any() else len(seen)
     fallen = np.flatnonzero(seen[:, 2] < 0.65)
     assert abs((fallen[0] + 1 if len(fallen) else len(seen)) - fall) <= 3

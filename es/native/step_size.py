@@ -29,18 +29,9 @@ def error_norm(error: Array, y: Array, coordinates: int) -> float:
     for i in range(SPEED, ACTIVATION):
         scaled = error[i] / max(1.0, abs(y[i]))
         speeds += scaled * scaled
-    # Four sums, which a processor adds at the same time.
-    a = b = c = d = 0.0
-    for i in range(ACTIVATION, STATE, 4):
+    for i in range(ACTIVATION, STATE):
         scaled = error[i] / max(1.0, abs(y[i]))
-        a += scaled * scaled
-        scaled = error[i + 1] / max(1.0, abs(y[i + 1]))
-        b += scaled * scaled
-        scaled = error[i + 2] / max(1.0, abs(y[i + 2]))
-        c += scaled * scaled
-        scaled = error[i + 3] / max(1.0, abs(y[i + 3]))
-        d += scaled * scaled
-    muscles = a + b + (c + d)
+        muscles += scaled * scaled
     if not math.isfinite(positions + speeds + muscles):
         return math.inf
     return math.sqrt(max(positions / coordinates, speeds / coordinates, muscles / (STATE - ACTIVATION)))

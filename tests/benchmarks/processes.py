@@ -3,7 +3,8 @@
 Fresh processes with a warm cache import everything, make the environment of the shipped Learning to Run
 experiment and run an episode. Then real rollout processes, as a worker starts them, do tasks of that
 experiment: the first alone and all cores' together, in turns; the median of the rounds counts. Other work on
-the machine slows the many more than the one: look at the load that is printed, too.
+the machine takes cores from the many, not from the one: look at the load that is printed, too. What they do
+in a second of their own processor time depends on it less.
 """
 
 import os
@@ -26,7 +27,7 @@ from worker.process import Answer, Work
 EXPERIMENT = config.load("learning-to-run")
 STATE = update.initial_state(EXPERIMENT, update.build_policy(EXPERIMENT))
 MESSAGE = update.message("run", EXPERIMENT, STATE)
-PAIRS = 40  # in a task
+PAIRS = 80  # in a task
 ROUNDS = 9
 
 START = """
@@ -53,13 +54,19 @@ def work(process: RolloutProcess, task: int) -> Answer:
     return process.run(Work(Task("run", 1, "train", indices), message))
 
 
-def rate(processes: Sequence[RolloutProcess], task: int) -> float:
-    """Control steps per second that they make together."""
+def rate(processes: Sequence[RolloutProcess], task: int) -> tuple[float, float]:
+    """Control steps that they make together: per second, and per second of processor time and process."""
     with ThreadPoolExecutor(len(processes)) as threads:
-        began = time.perf_counter()
+        began, used_before = time.perf_counter(), _processor_seconds(processes)
         answers = list(threads.map(lambda process: work(process, task), processes))
-        seconds = time.perf_counter() - began
-    return sum(e.length for a in answers for o in a.outcomes for e in o.episodes) / seconds
+        seconds, used = time.perf_counter() - began, _processor_seconds(processes) - used_before
+    steps = sum(e.length for a in answers for o in a.outcomes for e in o.episodes)
+    return steps / seconds, steps / used
+
+
+def _processor_seconds(processes: Sequence[RolloutProcess]) -> float:
+    times = [psutil.Process(process.pid).cpu_times() for process in processes]
+    return sum(each.user + each.system for each in times)
 
 
 def main() -> None:
@@ -79,10 +86,11 @@ def main() -> None:
     rates = [(rate(processes[:1], task), rate(processes, task)) for task in range(1, ROUNDS + 1)]
     for process in processes:
         process.close()
-    ratio = statistics.median(many / one for one, many in rates)
-    one, many = (statistics.median(column) for column in zip(*rates, strict=True))
-    print(f"1 process:  {one:8,.0f} control steps/s")
-    print(f"{cores} processes:{many:8,.0f} control steps/s, {ratio:.2f} times as many")
+    for i, unit in enumerate(("second", "second of processor time")):
+        one, many = (statistics.median(pair[k][i] for pair in rates) for k in range(2))
+        ratio = statistics.median(pair[1][i] / pair[0][i] for pair in rates)
+        together = f"{ratio:.2f} times as many" if i == 0 else f"each {ratio:.2f} times as many"
+        print(f"control steps per {unit}: 1 process {one:,.0f}; {cores} processes {many:,.0f}, {together}")
     print(f"load average {os.getloadavg()[0]:.1f} on {cores} cores")
 
 
