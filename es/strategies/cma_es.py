@@ -75,7 +75,7 @@ def tell(
     """Move the centre to the weighted mean of the better half, and adapt step size and covariance.
 
     Args:
-        strategy: its strategy.
+        strategy: its settings.
         state: what ``ask`` was called with.
         returns: shape (pairs, 2), returns of theta + sigma R eps_i in order of i; NaN where failed.
         sign_returns: unused.
