@@ -156,7 +156,7 @@ class ClipUp(_Section, frozen=True, kw_only=True, tag_field="kind", tag="clipup"
     """Momentum over normalised gradients, with a speed limit (Toklu et al. 2020, arXiv 2008.02387)."""
 
     max_speed: Positive = 0.15
-    """Longest step, in parameter units (section 3.2; the paper's code: 0.15, and 0.015 for MuJoCo)."""
+    """Longest step, in parameter units (the paper's code: 0.15, and 0.015 for MuJoCo)."""
     learning_rate: Positive | None = None
     """Length of the step that one gradient adds, whatever its size; None is half of `max_speed`, as in the
     paper."""
@@ -198,9 +198,9 @@ class ARS(_Strategy, frozen=True, kw_only=True, tag_field="kind", tag="ars"):
     """
 
     step_size: Positive = 0.02
-    """Length of the step, alpha, per unit of normalised gradient (table 9 of the paper: 0.01 to 0.02)."""
+    """Length of the step, alpha, per unit of normalised gradient (the paper: 0.01 to 0.03)."""
     sigma: Positive = 0.03
-    """Standard deviation of the parameter noise, nu (table 9 of the paper: 0.0075 to 0.03)."""
+    """Standard deviation of the parameter noise, nu (the paper: 0.0075 to 0.03)."""
     top: Size | None = None
     """How many of the pairs, those with the best episodes, make the update, b; None takes all."""
 

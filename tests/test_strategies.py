@@ -197,6 +197,11 @@ def test_ars_cannot_go_by_more_pairs_than_there_are() -> None:
         config.convert(raw, "x.toml")
 
 
+def test_cma_es_refuses_policies_too_large_for_a_full_covariance() -> None:
+    with pytest.raises(ExperimentError, match=r"at most 1000 parameters, got 1001; use 'sep_cma_es'"):
+        registry.init(config.CMAES(), np.zeros(1001))
+
+
 @given(npst.arrays(np.float64, st.tuples(st.just(6), st.integers(1, 9)), elements=st.floats(-3, 3)))
 def test_the_root_is_symmetric_and_squares_to_the_matrix(factor: np.ndarray) -> None:
     matrix = factor @ factor.T

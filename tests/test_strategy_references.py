@@ -96,7 +96,7 @@ def test_sep_cma_es_updates_like_cmaes(samples: int) -> None:
 
 
 def test_sep_cma_es_has_the_rates_of_the_paper() -> None:
-    """Ros and Hansen 2008, table 1 and section 3: c_cov of CMA-ES, times (n + 2) / 3."""
+    """Ros and Hansen 2008: c_cov of CMA-ES, times (n + 2) / 3."""
     n, samples = 20, 12
     *_, c_1, c_mu, rates = sep_cma_es.constants(samples, n)
     m = rates.mu_eff

@@ -42,7 +42,7 @@ def tell(
     """Step along the directions that mattered, by how much they mattered.
 
     Args:
-        strategy: its strategy.
+        strategy: its settings.
         state: what ``ask`` was called with.
         returns: shape (pairs, 2), returns of theta + sigma eps_i and theta - sigma eps_i; NaN where failed
             counts as the worst of them.

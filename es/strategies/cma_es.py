@@ -20,10 +20,14 @@ from typing import NamedTuple
 import numpy as np
 
 from es import config, fitness
+from es.errors import ExperimentError
 from es.strategies import evolution_paths
 from es.strategies.evolution_paths import Rates
 from es.strategies.matrices import product, symmetric_root
 from es.strategies.update import Array, Noise, Update, describe
+
+MAX_DIM = 1000
+"""Where the root of C takes some fifteen seconds."""
 
 
 class State(NamedTuple):
@@ -46,7 +50,16 @@ class State(NamedTuple):
 
 
 def init(strategy: config.CMAES, theta: Array) -> State:
-    """Start from the centre ``theta``, shape (dim,)."""
+    """Start from the centre ``theta``, shape (dim,).
+
+    Raises:
+        ExperimentError: there are more parameters than a full covariance is good for.
+    """
+    if theta.size > MAX_DIM:
+        raise ExperimentError(
+            f"strategy.kind = 'cma_es': expected a policy of at most {MAX_DIM} parameters, got {theta.size}; "
+            "use 'sep_cma_es' or 'snes'"
+        )
     zeros, identity = np.zeros(theta.size), np.eye(theta.size)
     return State(theta, np.array(strategy.sigma), identity, identity, zeros, zeros, np.zeros(()))
 
@@ -62,7 +75,7 @@ def tell(
     """Move the centre to the weighted mean of the better half, and adapt step size and covariance.
 
     Args:
-        strategy: its strategy.
+        strategy: its settings.
         state: what ``ask`` was called with.
         returns: shape (pairs, 2), returns of theta + sigma R eps_i in order of i; NaN where failed.
         sign_returns: unused.

@@ -7,11 +7,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from es.optimizers import norm
-
-Array = NDArray[np.float64]
+from es.strategies.update import Array
 
 
 class Rates(NamedTuple):

@@ -52,7 +52,7 @@ def tell(
     """Move centre and standard deviations along their estimated gradients.
 
     Args:
-        strategy: its strategy.
+        strategy: its settings.
         state: what ``ask`` was called with.
         returns: shape (pairs, 2), returns of theta + sigma eps_i and theta - sigma eps_i; NaN where failed.
         sign_returns: same shape, each episode's sum of sign(reward); NaN where failed.

@@ -1,5 +1,5 @@
 """sep-CMA-ES: R. Ros, N. Hansen, "A simple modification in CMA-ES achieving linear time and space
-complexity", 2008, https://doi.org/10.1007/978-3-540-87700-4_30, algorithm 1.
+complexity", 2008, https://doi.org/10.1007/978-3-540-87700-4_30.
 
 CMA-ES whose covariance matrix stays diagonal, and can therefore learn (dim + 2) / 3 times as fast. The
 mathematics is in the middle of ``tell``, by parameter:
@@ -55,7 +55,7 @@ def tell(
     """Move the centre to the weighted mean of the better half, and adapt step size and variances.
 
     Args:
-        strategy: its strategy.
+        strategy: its settings.
         state: what ``ask`` was called with.
         returns: shape (pairs, 2), returns of theta + sigma D eps_i in order of i; NaN where failed.
         sign_returns: unused.
@@ -83,7 +83,7 @@ def tell(
 
 
 def constants(population: int, dim: int) -> tuple[Array, float, float, Rates]:
-    """Table 1 of the paper: weights, shape (population,), best first; c_1, c_mu; rates of the paths."""
+    """The paper's defaults: weights, shape (population,), best first; c_1, c_mu; rates of the paths."""
     mu = population // 2
     raw = math.log(mu + 1) - np.log(np.arange(1, population + 1))
     weights = np.where(np.arange(population) < mu, raw, 0.0)

@@ -46,7 +46,7 @@ def tell(
     """Follow the natural gradient of the expected utility.
 
     Args:
-        strategy: its strategy.
+        strategy: its settings.
         state: what ``ask`` was called with.
         returns: shape (pairs, 2), returns of theta + sigma eps_i in order of i; NaN where failed.
         sign_returns: unused.

@@ -1,6 +1,7 @@
 """It learns: to a known optimum, and a task everybody knows."""
 
 import statistics
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -37,3 +38,21 @@ def test_cartpole_is_solved_within_50000_steps_by_the_median_of_5_seeds() -> Non
         assert state.steps <= 50_000
         scores.append(statistics.mean(in_process.evaluation_returns(experiment, state)))
     assert statistics.median(scores) == 500.0, scores
+
+
+@pytest.mark.parametrize(
+    ("task", "score", "shorter"),
+    [
+        ("cartpole", 475.0, []),
+        ("mountain-car", 90.0, ["budget.steps=60_000"]),
+        # The first policies score -1200; three times as many steps swing the pendulum up from everywhere.
+        ("pendulum-cma", -1000.0, ["budget.steps=320_000", "population.courses=1", "seed=2"]),
+    ],
+)
+def test_known_tasks_are_learnt_with_the_settings_of_their_reproduction(
+    task: str, score: float, shorter: list[str]
+) -> None:
+    """A short run of one seed; `make reproduce` does the whole."""
+    experiment = config.load(Path("tests/reproduction") / f"{task}.toml", shorter)
+    state = in_process.train(experiment)
+    assert statistics.mean(in_process.evaluation_returns(experiment, state)) >= score

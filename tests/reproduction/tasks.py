@@ -29,6 +29,7 @@ TASKS = (
         *("mountain-car", "MountainCarContinuous-v0", "ARS V2-t", 90.0),
         "rl-baselines3-zoo: ARS, 96.7 at 0.5 M steps",
     ),
+    Task("pendulum-cma", "Pendulum-v1", "CMA-ES", -225.0, "rl-baselines3-zoo: ARS, -212.5 at 2 M steps"),
     Task("pendulum", "Pendulum-v1", "ARS V2-t", -225.0, "rl-baselines3-zoo: ARS, -212.5 at 2 M steps"),
     Task(
         *("lunar-lander", "LunarLanderContinuous-v3", "PGPE with ClipUp", 200.0),
