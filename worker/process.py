@@ -160,6 +160,7 @@ class Evaluator:
         # Also while there is no normaliser yet: the first one is made of these statistics.
         fraction = normalization.fraction if normalization.enabled else 0.0
         collect = noise.feeds_statistics(seed, g, pair, fraction, courses)
+        action_noise = settings.strategy.action_noise
         episodes = []
         for course in range(courses):
             for theta, collects in zip(thetas, collect[course], strict=True):
@@ -169,8 +170,10 @@ class Evaluator:
                     theta,
                     # Both policies see the same course and the same action noise: common random numbers.
                     seed=seeds[course],
-                    rng=noise.generator(noise.Stream.ACTION, seed, g, pair * courses + course),
-                    action_noise=settings.strategy.action_noise,
+                    rng=noise.generator(noise.Stream.ACTION, seed, g, pair * courses + course)
+                    if action_noise
+                    else None,
+                    action_noise=action_noise,
                     action_repeat=settings.environment.action_repeat,
                     max_steps=generation.episode_cap,
                     normalizer=normalizer,

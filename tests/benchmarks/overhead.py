@@ -18,7 +18,7 @@ def measure(runs_dir: Path, name: str, size: int, *options: str) -> list[Generat
     """The records of a run without evaluations, the first generation left out: it starts the processes."""
     done = es(
         "run", "learning-to-run", "--name", name, "--generations", "4", "--set", f"population.size={size}",
-        "--set", "evaluation.every=0", "--runs-dir", runs_dir, *options,
+        "--set", "stage=[]", "--set", "evaluation.every=0", "--runs-dir", runs_dir, *options,
     )  # fmt: skip
     if done.returncode:
         sys.exit(done.stderr)
@@ -41,7 +41,7 @@ def report(name: str, records: list[GenerationRecord]) -> None:
 def main() -> None:
     """Measure both."""
     with tempfile.TemporaryDirectory() as folder:
-        report("OpenSim", measure(Path(folder), "opensim", 80, *OPENSIM))
+        report("OpenSim", measure(Path(folder), "opensim", 40, *OPENSIM))
         report("compiled twin", measure(Path(folder), "twin", 480))
 
 
