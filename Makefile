@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help run test tls-redis check fix benchmark reproduce clean
+.PHONY: help run test tls-redis check fix benchmark scale chaos reproduce clean
 .DEFAULT_GOAL := help
 
 help:
@@ -15,6 +15,8 @@ help:
 	@echo 'make fix    format and repair what ruff can'
 	@echo 'make benchmark   measure simulator and overhead'
 	@echo 'make reproduce   train known tasks with five seeds each (hours; continues where it was stopped)'
+	@echo 'make scale  measure master and Redis with up to 1,440 simulated workers (half an hour)'
+	@echo 'make chaos  ten minutes of random kills, freezes, cuts and restarts; ES_CHAOS_SEED chooses others'
 	@echo 'make clean  remove the virtual environment and caches; runs are kept'
 
 run: .venv/installed
@@ -39,11 +41,20 @@ fix: .venv/installed-for-tests
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+chaos: .venv/installed-for-tests
+	ES_CHAOS_SECONDS=$${ES_CHAOS_SECONDS:-600} $(BIN)/pytest -q -s tests/e2e/test_chaos.py
+
+scale: .venv/installed-for-tests
+	$(BIN)/python -m tests.benchmarks.scale
+	$(BIN)/python -m tests.benchmarks.scale --workers 360 --population 1440 --parameters 10000 --generations 200 --seconds 1
+
 benchmark: .venv/installed-for-tests
 	$(BIN)/python -m tests.benchmarks.overhead
 	$(BIN)/python -m tests.benchmarks.env
 	$(BIN)/python -m tests.benchmarks.memory
 	$(BIN)/python -m tests.benchmarks.native
+	$(BIN)/python -m tests.benchmarks.protocol
+	$(BIN)/python -m tests.benchmarks.takeover
 	$(BIN)/python -m tests.benchmarks.processes
 
 reproduce: .venv/installed-for-reproduction

@@ -21,6 +21,7 @@ COMMANDS = {
     "evaluate": ("es.commands.evaluate:evaluate", "Run unperturbed episodes of a trained policy."),
     "export": ("es.commands.export:export", "Copy a policy, its experiment and its curve."),
     "replay": ("es.commands.replay:replay", "Film an episode of a trained policy."),
+    "deploy": ("deploy.command:deploy", "Train on AWS: make, watch and remove a fleet."),
     "redis-config": (
         "es.commands.redis_config:redis_config_command",
         "Write the settings of a Redis that a fleet may share.",

@@ -104,6 +104,9 @@ class Symmetric(_Section, frozen=True, kw_only=True, tag_field="kind", tag="symm
     """How many of the clock's harmonics the network sees: the stride's frequency, twice that, ..."""
     clock_learned: bool = False
     """Whether the clock's speed is a parameter too: `clock_hz` times the exponential of the first one."""
+    clock_steered: bool = False
+    """Whether the legs' states hurry the clock or hold it back, by parameters: legs that fell out of step
+    find back. On the gait observation only."""
     head: Squashed | UniformBins | CustomBins = Squashed()
     """How outputs become actions."""
 
@@ -111,11 +114,15 @@ class Symmetric(_Section, frozen=True, kw_only=True, tag_field="kind", tag="symm
 class Gait(_Section, frozen=True, kw_only=True, tag_field="kind", tag="gait"):
     """A walking controller of a few dozen numbers, to find a first gait with.
 
-    A linear `symmetric` policy with two harmonics of the same learned clock goes on from it by `warm_start`.
+    A linear `symmetric` policy with two harmonics of the same learned and steered clock goes on from it, in
+    the next stage or by `warm_start`.
     """
 
     clock_hz: Annotated[float, Meta(gt=0, le=50)] = 1.3
     """Strides per second of simulated time to begin with."""
+    reflexes: bool = False
+    """Whether it also has further reflexes, a tone for each muscle and a steered clock: 81 numbers more, for
+    a gait that walks already."""
     head: Squashed | UniformBins | CustomBins = Squashed()
     """How outputs become actions."""
 
@@ -367,8 +374,9 @@ class Condition(_Section, frozen=True, kw_only=True):
     """Something about a generation's training episodes, in the mean over all that did not fail."""
 
     metric: Annotated[str, Meta(min_length=1)]
-    """`return`, `length` (steps), `capped` (share that reached the episode cap), `failed` (share), or what
-    the environment reports at an episode's end, e.g. `metres` or `survived` (share)."""
+    """`return`, `length` (steps), `capped` (share that reached the episode cap), `failed` (share), what the
+    environment reports at an episode's end, e.g. `metres` or `survived` (share), or a ramp's value, by its
+    `argument`."""
     at_least: Annotated[float, Meta(ge=-1e9, le=1e9)] | None = None
     """Holds from this value on."""
     at_most: Annotated[float, Meta(ge=-1e9, le=1e9)] | None = None
@@ -600,14 +608,27 @@ def load(experiment: str | Path, overrides: Iterable[str] = ()) -> Experiment:
     """
     path = _find(experiment)
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ExperimentError(f"{path}: cannot read the experiment: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise ExperimentError(f"{path}: not valid TOML: {error}") from error
+    return parse(text, path.stem if path in shipped().values() else str(path), overrides)
+
+
+def parse(text: str, source: str, overrides: Iterable[str] = ()) -> Experiment:
+    """Read an experiment from TOML; ``source`` is named in errors.
+
+    Raises:
+        ExperimentError: anything wrong with it, in one line.
+    """
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ExperimentError(f"{source}: not valid TOML: {error}") from error
     for override in overrides:
         _apply(raw, override)
-    return convert(raw, path.stem if path in shipped().values() else str(path))
+    return convert(raw, source)
 
 
 def convert(raw: dict[str, Any], source: str) -> Experiment:

@@ -3,11 +3,14 @@
     EsError                       one clear line for the user; exit code 1
     ├── UsageError                what was asked for cannot be done; exit code 2
     │   ├── ExperimentError       an experiment file or override that is wrong
+    │   ├── DeploymentError       a deployment that is wrong, or that cannot be made as it is described
     │   └── RunNotFoundError      no such run directory, generation or checkpoint
     ├── RunDirectoryError         a run directory that cannot be read or written
     ├── RedisError                Redis refuses what we ask
     │   ├── RedisUnavailableError Redis does not answer; worth another try until a deadline
     │   └── NoRunError            nobody published a run before the deadline
+    ├── MetadataError             no instance metadata service answers, or something else does
+    ├── CloudError                AWS refuses, lacks or loses something
     ├── ProtocolError             a message that cannot be understood
     ├── JoinRefusedError          this worker would not compute what the master expects
     ├── WorkersLostError          nobody is left to evaluate the generation
@@ -35,6 +38,10 @@ class ExperimentError(UsageError):
     """An experiment is wrong: names the file, the field, the value and what is allowed."""
 
 
+class DeploymentError(UsageError):
+    """A deployment is wrong, naming field, value and what is allowed; or it cannot be made as described."""
+
+
 class RunNotFoundError(UsageError):
     """There is no such run, generation or checkpoint."""
 
@@ -53,6 +60,14 @@ class RedisUnavailableError(RedisError):
 
 class NoRunError(RedisError):
     """No run was published before the deadline."""
+
+
+class MetadataError(EsError):
+    """No instance metadata service answers, or something else does."""
+
+
+class CloudError(EsError):
+    """AWS refuses, lacks or loses something; says what to do."""
 
 
 class ProtocolError(EsError):

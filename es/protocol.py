@@ -27,6 +27,7 @@ Messages are one version byte followed by msgpack. Nothing a peer sends is ever 
 
 import functools
 import hashlib
+import itertools
 import re
 import ssl
 import time
@@ -60,6 +61,7 @@ LEASE_REFRESH = 1.0  # s
 WORKER_LOST = 5.0  # s without a report
 WORKER_FORGOTTEN = 600.0  # s without a report
 RATE_SECONDS = 30.0
+PUBLISHED_AT_ONCE = 500
 GROUP = "workers"
 CURRENT_RUN = "es:current"
 
@@ -475,12 +477,14 @@ class MasterClient(_Client):
 
     @_translated
     def publish(self, generation: Generation, tasks: Iterable[Task]) -> None:
-        """Add the tasks of a generation behind those that are still open."""
-        with self._redis.pipeline(transaction=True) as pipe:
-            pipe.set(self._key(f"generation:{generation.generation}"), encode(generation), ex=KEY_TTL)
-            for task in tasks:
-                pipe.xadd(self._key("tasks"), {"m": encode(task)})
-            pipe.execute()
+        """Add the tasks of a generation behind those that are open; workers begin with the first at once."""
+        self._redis.set(self._key(f"generation:{generation.generation}"), encode(generation), ex=KEY_TTL)
+        waiting = iter(tasks)
+        while batch := list(itertools.islice(waiting, PUBLISHED_AT_ONCE)):
+            with self._redis.pipeline(transaction=False) as pipe:
+                for task in batch:
+                    pipe.xadd(self._key("tasks"), {"m": encode(task)})
+                pipe.execute()
 
     @_translated
     def receive(self, block: float) -> tuple[list[Result], list[ProtocolError]]:

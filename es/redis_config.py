@@ -59,7 +59,7 @@ def write(
         directory.mkdir(parents=True, exist_ok=True)
         master, worker = (_password(directory / f"{user}.password") for user in USERS)
         acl = [
-            "user default off nopass resetchannels -@all",
+            "user default off resetpass resetchannels -@all",
             protocol.master_acl("master", master),
             protocol.worker_acl("worker", worker, selectors=redis_major >= SELECTORS_SINCE),
         ]

@@ -80,15 +80,17 @@ def _generation_row(
     if metres:
         row["metres"] = number(record.metrics.get("metres"))
         row["far"] = number(record.metrics_max.get("metres"))
-    row["length"] = f"{record.length_mean:.0f}"
+    roomy = wide or not stages  # 80 columns do not hold everything
+    if roomy:
+        row["length"] = f"{record.length_mean:.0f}"
     if wide:
         row["±"] = number(record.return_std)
         row["episodes"] = str(record.episodes_total)
         row["steps"] = str(record.steps_total)
         row["workers"] = str(record.workers)
         row["update"] = f"{record.update_ratio:.2g}"
-    row["steps/s"] = f"{record.steps_per_second:.0f}"
-    if wide or not stages:  # both do not fit into 80 columns
+    if roomy:
+        row["steps/s"] = f"{record.steps_per_second:.0f}"
         row["sim"] = f"{record.simulator_share:.0%}"
     row["time"] = duration(record.elapsed)
     return row

@@ -29,6 +29,8 @@ from master.progress import TerminalObserver
 
 LOCAL_PATIENCE = 120.0  # s
 FINISH_SECONDS = 10.0
+RESTART_SECONDS = 5.0
+"""For which a Redis may be away, because it is just being started or restarted, when a master begins."""
 
 
 def _experiment_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -172,7 +174,7 @@ def _check_redis(redis_url: str | None) -> None:
     """Find out before anything is written whether this Redis, if it is not our own, will do."""
     if redis_url is not None:
         connection = protocol.connect(redis_url, options.redis_login(redis_url))
-        MasterClient(connection, redis_url, run_id="").check()
+        protocol.patiently(MasterClient(connection, redis_url, run_id="").check, RESTART_SECONDS)
 
 
 def _processes(workers: int | None, redis_url: str | None) -> int:
@@ -232,7 +234,7 @@ def _train_with_fleet(
         else:
             login = options.redis_login(redis_url)
         client = MasterClient(protocol.connect(redis_url, login), redis_url, announcement.run_id)
-        client.check()
+        protocol.patiently(client.check, RESTART_SECONDS)
         if processes:
             local = LocalWorker(redis_url, login, announcement.run_id, processes, run.worker_log)
             supervisors.append(stack.enter_context(local).check)

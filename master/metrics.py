@@ -49,6 +49,7 @@ def generation_record(
     returns = [episode.return_ for episode in episodes if not episode.failed]
     lengths = [episode.length for episode in episodes]
     processes = {arrival.process for arrival in arrivals}
+    values = _metric_values(episodes)
     simulated = sum(episode.simulator_seconds for episode in episodes)
     episode_cap = before.episode_cap
     capped = 0 if episode_cap is None else sum(length >= episode_cap for length in lengths)
@@ -64,8 +65,8 @@ def generation_record(
         return_min=_or_none(np.min, returns),
         return_max=_or_none(np.max, returns),
         return_best=best,
-        metrics=_metrics(episodes, np.mean),
-        metrics_max=_metrics(episodes, np.max),
+        metrics=_summary(values, np.mean),
+        metrics_max=_summary(values, np.max),
         length_mean=steps / len(episodes),
         length_min=min(lengths),
         length_max=max(lengths),
@@ -136,10 +137,18 @@ def _or_none(statistic: Statistic, values: list[float]) -> float | None:
 
 
 def _metrics(episodes: Iterable[Episode], statistic: Statistic) -> dict[str, float]:
+    return _summary(_metric_values(episodes), statistic)
+
+
+def _metric_values(episodes: Iterable[Episode]) -> dict[str, list[float]]:
     values: dict[str, list[float]] = {}
     for episode in episodes:
         for name, value in episode.metrics.items():
             if math.isfinite(value):
                 values.setdefault(name, []).append(value)
+    return values
+
+
+def _summary(values: dict[str, list[float]], statistic: Statistic) -> dict[str, float]:
     summary = {name: float(statistic(each)) for name, each in sorted(values.items())}
     return {name: value for name, value in summary.items() if math.isfinite(value)}

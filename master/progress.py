@@ -63,6 +63,7 @@ class TerminalObserver:
             f"max {_number(record.return_max)}{_metres(record.metrics_max)}, "
             f"{record.steps_per_second:.0f} steps/s, {record.seconds:.1f} s",
             highlight=False,
+            soft_wrap=True,
         )
 
     def evaluation_finished(self, record: EvaluationRecord) -> None:
@@ -71,6 +72,7 @@ class TerminalObserver:
             f"  evaluation after {record.generation}: return {_number(record.return_mean)}"
             f"{_metres(record.metrics)}, {len(record.returns)} episodes{_gap(record)}",
             highlight=False,
+            soft_wrap=True,
         )
 
 

@@ -1,7 +1,7 @@
 """What changes as training goes on: episode cap, population, ramps, stages. Pure functions."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -13,8 +13,11 @@ Signals = dict[str, float]
 """What conditions are about, by metric."""
 
 
-def signals(episodes: Sequence[Episode], cap: int | None) -> Signals:
-    """Means over a generation's training episodes; those that failed count in `failed` and `capped` only."""
+def signals(episodes: Sequence[Episode], cap: int | None, ramps: Mapping[str, float]) -> Signals:
+    """Means over a generation's training episodes; those that failed count in `failed` and `capped` only.
+
+    ``ramps`` are values by argument, which conditions may be about as well.
+    """
     sound = [episode for episode in episodes if not episode.failed]
     capped = 0.0 if cap is None else sum(e.length >= cap for e in episodes) / len(episodes)
     means = {"capped": capped, "failed": 1 - len(sound) / len(episodes)}
@@ -23,7 +26,7 @@ def signals(episodes: Sequence[Episode], cap: int | None) -> Signals:
         means["length"] = float(np.mean([episode.length for episode in sound]))
         for name in sorted(set.intersection(*(set(episode.metrics) for episode in sound))):
             means.setdefault(name, float(np.mean([episode.metrics[name] for episode in sound])))
-    return means
+    return {**ramps, **means}
 
 
 def holds(condition: config.Condition, means: Signals) -> bool:
@@ -36,8 +39,8 @@ def holds(condition: config.Condition, means: Signals) -> bool:
         return False
     if condition.metric not in means:
         raise ExperimentError(
-            f"metric = {condition.metric!r}: expected one of {', '.join(sorted(means))}, which is what the "
-            "episodes report"
+            f"metric = {condition.metric!r}: expected one of {', '.join(sorted(means))}: what the episodes "
+            "report, and what ramps move"
         )
     value = means[condition.metric]
     if condition.at_least is not None:
@@ -103,5 +106,7 @@ def check_metrics(experiment: config.Experiment, means: Signals) -> None:
     """
     ramps = [ramp for i in range(len(experiment.stage)) for ramp in config.at_stage(experiment, i).ramp]
     ends = [stage.until.when for stage in experiment.stage if stage.until and stage.until.when]
-    for condition in [*ends, *(ramp.when for ramp in [*experiment.ramp, *ramps])]:
-        holds(condition, means)
+    ramps += experiment.ramp
+    known = {ramp.argument: ramp.start for ramp in ramps} | means
+    for condition in [*ends, *(ramp.when for ramp in ramps)]:
+        holds(condition, known)

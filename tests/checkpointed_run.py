@@ -5,7 +5,8 @@ from typing import Any
 
 from es import config
 from es.run_dir import RunDir
-from master.update import build_policy, initial_state
+from master.policies import build_policy
+from master.update import initial_state
 
 
 def create(runs_dir: Path, name: str, environment: dict[str, Any], **sections: Any) -> RunDir:

@@ -23,6 +23,10 @@ class Proxy:
         self._sockets: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
+    @property
+    def is_cut(self) -> bool:
+        return not self._open.is_set()
+
     def cut(self) -> None:
         self._open.clear()
 

@@ -21,6 +21,11 @@ POLICIES = [
     config.Symmetric(hidden=(), clock_hz=1.2, clock_harmonics=2, clock_learned=True, head=MUSCULAR),
     config.Symmetric(hidden=(9,), head=config.CustomBins(values=(0.05, 0.4, 1.0))),
 ]
+LEARNED_CLOCK = {"clock_hz": 1.2, "clock_harmonics": 2, "clock_learned": True}
+GAITS = [
+    config.Symmetric(hidden=(), **LEARNED_CLOCK, clock_steered=True, head=MUSCULAR),
+    config.Gait(reflexes=True, head=MUSCULAR),
+]
 
 
 def native(**arguments: Any) -> envs.Env:
@@ -74,11 +79,14 @@ def test_episodes_are_equal_to_the_last_bit(
         "lowest_tilt": data.draw(st.sampled_from([-100.0, -0.2])),
         "highest_tilt": 0.3,
         "obstacle_drop": data.draw(st.sampled_from([0.0, 0.05])),
+        "solid_drop": data.draw(st.sampled_from([0.0, 0.02])),
     }
+    if arguments["reward"] == "weighted":
+        arguments["reward_weights"] = {"low_swing": 3.0}
     env = native(observation=observation, integrator=integrator, **arguments)
     settings = data.draw(st.sampled_from(POLICIES))
     if observation == "gait" and isinstance(settings, config.MLP | config.Linear):
-        settings = POLICIES[3]
+        settings = data.draw(st.sampled_from(GAITS))
     policy = policies.make(settings, env, action_repeat=action_repeat)
     size = env.observation_space.shape[0]
     theta = data.draw(st.sampled_from([0.1, 1.0])) * rng.standard_normal(policy.num_params)

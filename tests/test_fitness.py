@@ -81,7 +81,7 @@ def test_utilities_are_those_of_the_paper() -> None:
 def test_utilities_sum_to_zero_and_rise_with_the_return(x: np.ndarray) -> None:
     weights = fitness.utilities(x).ravel()
     assert abs(weights.sum()) < 1e-9
-    assert np.all(np.diff(weights[np.argsort(x, axis=None)]) >= 0)
+    assert np.all(np.diff(weights[np.argsort(x, axis=None)]) >= -1e-15)  # shares of equals are means
     if x.min() == x.max():
         assert np.all(weights == 0.0)
 

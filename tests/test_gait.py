@@ -10,7 +10,7 @@ from es.envs.gait_observation import NAMES_GAIT, GaitObservation
 from es.envs.observations import NAMES_41, mirror
 from es.errors import ExperimentError, UsageError
 from es.policies import registry as policies
-from es.policies.gait_weights import NUM_PARAMS, SETTINGS, settings
+from es.policies.gait_weights import NUM_PARAMS, NUM_REFLEXES, REFLEXES, SETTINGS, SIZES, settings
 
 HEAD = config.Squashed(bias=-2.0, floor=0.05)
 finite = st.floats(-1e3, 1e3)
@@ -77,12 +77,22 @@ def test_stance_is_a_foot_on_the_ground():
     assert (seen["stance_l"], seen["stance_vx_l"]) == (0.0, 0.0)
 
 
-@given(npst.arrays(np.float64, NUM_PARAMS, elements=st.floats(-3, 3)))
-def test_a_linear_policy_goes_on_from_a_gait(theta):
+def linear(*, steered: bool) -> config.Symmetric:
+    return config.Symmetric(
+        hidden=(), clock_hz=1.3, clock_harmonics=2, clock_learned=True, clock_steered=steered, head=HEAD
+    )
+
+
+@given(
+    data=st.data(),
+    successor=st.sampled_from([config.Gait(head=HEAD, reflexes=True), linear(steered=True)]),
+    reflexes=st.booleans(),
+)
+def test_a_wider_policy_goes_on_from_a_gait(data, successor, reflexes):
     env = runner()
-    gait = policies.make(config.Gait(head=HEAD), env, action_repeat=2)
-    linear = config.Symmetric(hidden=(), clock_hz=1.3, clock_harmonics=2, clock_learned=True, head=HEAD)
-    other = policies.make(linear, env, action_repeat=2)
+    gait = policies.make(config.Gait(head=HEAD, reflexes=reflexes), env, action_repeat=2)
+    theta = data.draw(npst.arrays(np.float64, gait.num_params, elements=st.floats(-3, 3)))
+    other = policies.make(successor, env, action_repeat=2)
     rng = np.random.default_rng(0)
     first, second = gait.bind(theta), other.bind(other.widen(theta, gait.sizes, rng))
     for _ in range(3):
@@ -90,9 +100,33 @@ def test_a_linear_policy_goes_on_from_a_gait(theta):
         np.testing.assert_array_equal(first(observation), second(observation))
 
 
+def test_a_policy_without_steering_goes_on_from_a_gait_that_does_not_steer():
+    env, rng = runner(), np.random.default_rng(0)
+    even = policies.make(linear(steered=False), env, action_repeat=2)
+    for theta in (np.ones(NUM_PARAMS), np.concatenate([np.ones(NUM_PARAMS), np.zeros(NUM_REFLEXES)])):
+        assert even.widen(theta, SIZES, rng).size == even.num_params
+    with pytest.raises(ExperimentError, match=r"set policy\.clock_steered"):
+        even.widen(np.ones(NUM_PARAMS + NUM_REFLEXES), SIZES, rng)
+
+
+def test_legs_that_steer_the_clock_change_its_pace():
+    gait = policies.make(config.Gait(head=HEAD, reflexes=True), runner(), action_repeat=2)
+    names = [setting.name for setting in SETTINGS + REFLEXES]
+    theta = np.zeros(gait.num_params)
+    theta[names.index("hip_sin1")] = 1.0
+    even = gait.bind(theta.copy())
+    theta[names.index("clock_cos_stance_r")] = 1.0
+    steered = gait.bind(theta)
+    standing_on_one_leg = np.zeros(len(NAMES_GAIT))
+    standing_on_one_leg[NAMES_GAIT.index("stance_r")] = 1.0
+    first, second = ((even(standing_on_one_leg), steered(standing_on_one_leg)) for _ in range(2))
+    np.testing.assert_array_equal(*first)  # the phase is 0 for both
+    assert not np.array_equal(*second)
+
+
 def test_parameters_are_distances_from_typical_settings():
     typical = settings(np.zeros(NUM_PARAMS))
-    assert typical == {s.name: s.typical for s in SETTINGS}
+    assert typical == {s.name: s.typical for s in SETTINGS + REFLEXES}
     faster = np.zeros(NUM_PARAMS)
     faster[0] = 1.0
     assert settings(faster)["clock"] == pytest.approx(np.exp(0.2))
@@ -102,7 +136,7 @@ def test_a_gait_needs_its_observation_and_its_own_parameters():
     with pytest.raises(ExperimentError, match=r"observation = 'gait', got 41 other values"):
         policies.make(config.Gait(), runner("41"), action_repeat=1)
     gait = policies.make(config.Gait(), runner(), action_repeat=1)
-    with pytest.raises(ExperimentError, match=f"expected a gait policy of {NUM_PARAMS} parameters, got 3"):
+    with pytest.raises(ExperimentError, match=f"a gait policy of at most {NUM_PARAMS} parameters, got 3"):
         gait.widen(np.zeros(3), (1, 2), np.random.default_rng(0))
 
 

@@ -5,6 +5,7 @@ from es.envs.rewards import (
     SHAPED,
     checked_weights,
     ligament_penalty,
+    low_swing,
     original_reward,
     shaped_reward,
     weighted_reward,
@@ -47,7 +48,7 @@ def test_default_weights_give_the_shaped_reward_to_the_last_bit():
         lean = 0.1 * min(0.0, float(after[22] - after[1]))
         expected = 0.01 * float(after[4]) + 0.01 + lean - knees - ligament_penalty(limits)
         assert shaped_reward(after, limits) == expected
-        assert weighted_reward(after, limits, checked_weights({})) == expected
+        assert weighted_reward(after, after, limits, checked_weights({})) == expected
 
 
 @pytest.mark.parametrize(
@@ -58,14 +59,25 @@ def test_default_weights_give_the_shaped_reward_to_the_last_bit():
         ("lean", -0.5),
         ("straight_knees", -(0.2 + 0.4)),
         ("ligaments", -1e-3),
+        ("low_swing", -(0.3 * (0.2 - 0.06) + 0.1 * (0.2 - 0.01))),
     ],
 )
 def test_each_weight_multiplies_its_own_term(term, expected):
-    after = np.zeros(41)
+    before, after = np.zeros(41), np.zeros(41)
     after[[1, 4, 7, 10, 22]] = 2.0, 3.0, 0.3, 0.5, 1.5
+    after[[28, 29, 33]] = 0.3, 0.5, 0.1  # the left foot moves forward, its heel 0.06 m high
+    after[[30, 31, 35]] = 0.1, 0.01, 0.2
     nothing = dict.fromkeys(SHAPED._fields, 0.0)
-    assert weighted_reward(after, 1e8, checked_weights(nothing)) == 0.0
-    assert weighted_reward(after, 1e8, checked_weights(nothing | {term: 2})) == pytest.approx(2 * expected)
+    assert weighted_reward(before, after, 1e8, checked_weights(nothing)) == 0.0
+    weighted = weighted_reward(before, after, 1e8, checked_weights(nothing | {term: 2}))
+    assert weighted == pytest.approx(2 * expected)
+
+
+def test_feet_that_pass_high_or_go_back_cost_nothing():
+    before, after = np.zeros(41), np.zeros(41)
+    after[[28, 29, 33]] = 0.3, 0.25, 0.25
+    after[[30, 31, 35]] = -0.1, 0.0, 0.0
+    assert low_swing(before, after) == 0.0
 
 
 def test_wrong_weights_are_one_line():

@@ -16,7 +16,8 @@ def episode(return_: float, length: int, metres: float, *, failed: bool = False)
 
 def test_signals_are_means_over_the_episodes_that_did_not_fail() -> None:
     episodes = [episode(1, 10, 1), episode(3, 20, 2), episode(9, 20, 9, failed=True), episode(2, 20, 3)]
-    assert schedule.signals(episodes, 20) == {
+    assert schedule.signals(episodes, 20, {"wall_speed": 0.5}) == {
+        "wall_speed": 0.5,
         "capped": 0.75,
         "failed": 0.25,
         "return": 2.0,
@@ -34,7 +35,7 @@ def test_a_condition_holds_from_its_bound_on() -> None:
 
 
 def test_nothing_holds_where_every_episode_failed() -> None:
-    means = schedule.signals([episode(1, 10, 9, failed=True)], None)
+    means = schedule.signals([episode(1, 10, 9, failed=True)], None, {})
     assert not schedule.holds(FAR, means)
     assert schedule.holds(config.Condition(metric="failed", at_least=1), means)
 
@@ -48,7 +49,26 @@ def test_a_metric_nobody_reports_is_named_at_once() -> None:
         budget=config.Budget(generations=1),
     )
     with pytest.raises(ExperimentError, match=r"metric = 'meters': expected one of .*metres"):
-        schedule.check_metrics(experiment, schedule.signals([episode(1, 10, 1)], None))
+        schedule.check_metrics(experiment, schedule.signals([episode(1, 10, 1)], None, {}))
+
+
+def test_the_end_of_a_stage_may_depend_on_a_ramp_that_begins_later() -> None:
+    up = {"argument": "wall_speed", "start": 1.0, "step": 0.5, "limit": 1.7}
+    up["when"] = {"metric": "metres", "at_least": 2}  # type: ignore[assignment]
+    end = config.Until(when=config.Condition(metric="wall_speed", at_least=1.5))
+    experiment = config.Experiment(
+        name="x",
+        environment=config.Environment(id="es/LearningToRun-v0"),
+        stage=(
+            config.Stage(name="a", until=config.Until(generations=1)),
+            config.Stage(name="b", until=end, changes={"ramp": [up]}),
+            config.Stage(name="c"),
+        ),
+        budget=config.Budget(generations=1),
+    )
+    means = schedule.signals([episode(1, 10, 1)], None, {})
+    schedule.check_metrics(experiment, means)
+    assert schedule.is_over(end, 1, 1, means | {"wall_speed": 1.5})
 
 
 @given(

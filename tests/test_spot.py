@@ -1,4 +1,4 @@
-"""Interruption notices: from a metadata service over real HTTP, and what a worker does about them."""
+"""Instance metadata and interruption notices, over real HTTP, and what a worker does about them."""
 
 import logging
 import threading
@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from es.errors import MetadataError
+from es.instance_metadata import InstanceMetadata, Notice
 from es.redis_server import RedisServer
-from tests.deploy.instance_metadata import NOTICE, SPOT_ACTION, InstanceMetadata
+from tests.deploy.instance_metadata import NOTICE, SPOT_ACTION, MetadataServer
 from tests.processes import kill_tree, start, wait_until
-from worker.spot import Metadata, MetadataError, Notice, watch
+from worker.spot import watch
 
 
 class Service:
@@ -18,7 +20,7 @@ class Service:
 
     def __init__(self) -> None:
         self.answers: dict[str, str] = {}
-        self.server = InstanceMetadata(("127.0.0.1", 0), lambda: self.answers)
+        self.server = MetadataServer(("127.0.0.1", 0), lambda: self.answers)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
 
 
@@ -34,14 +36,14 @@ def service() -> Iterator[Service]:
 
 
 def test_no_notice_then_a_notice(service: Service) -> None:
-    metadata = Metadata(service.url)
+    metadata = InstanceMetadata(service.url)
     assert metadata.interruption() is None
     service.answers[SPOT_ACTION] = NOTICE
     assert metadata.interruption() == Notice("terminate", "2030-01-01T00:00:00Z")
 
 
 def test_a_token_that_expired_does_not_matter(service: Service) -> None:
-    metadata = Metadata(service.url)
+    metadata = InstanceMetadata(service.url)
     assert metadata.interruption() is None
     service.server.tokens.clear()
     service.answers[SPOT_ACTION] = NOTICE
@@ -53,20 +55,20 @@ def test_the_address_comes_from_the_environment_of_the_sdks(
 ) -> None:
     monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", service.url + "/")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
-    assert Metadata().interruption() is None
+    assert InstanceMetadata().interruption() is None
 
 
 @pytest.mark.parametrize("answer", ["", "<html>", "[]", '{"action": 1, "time": ""}'])
 def test_what_is_no_notice_interrupts_nothing(service: Service, answer: str) -> None:
     service.answers[SPOT_ACTION] = answer
     with pytest.raises(MetadataError):
-        Metadata(service.url).interruption()
+        InstanceMetadata(service.url).interruption()
 
 
 @pytest.mark.parametrize("endpoint", ["http://127.0.0.1:1", "nonsense"])
 def test_without_a_service_the_watch_ends_and_stops_nothing(endpoint: str) -> None:
     stop = threading.Event()
-    watch(stop, Metadata(endpoint), certain=False)
+    watch(stop, InstanceMetadata(endpoint), certain=False)
     assert not stop.is_set()
 
 
@@ -76,11 +78,14 @@ def test_a_service_that_was_away_is_asked_again(caplog: pytest.LogCaptureFixture
     address = service.server.server_address
     service.server.server_close()  # nobody listens there now
     watching = threading.Thread(
-        target=watch, args=(stop, Metadata(service.url)), kwargs={"certain": True, "poll": 0.01}, daemon=True
+        target=watch,
+        args=(stop, InstanceMetadata(service.url)),
+        kwargs={"certain": True, "poll": 0.01},
+        daemon=True,
     )
     watching.start()
     wait_until(lambda: "does not answer" in caplog.text, "a question without an answer")
-    back = InstanceMetadata(("127.0.0.1", int(address[1])), lambda: {SPOT_ACTION: NOTICE})
+    back = MetadataServer(("127.0.0.1", int(address[1])), lambda: {SPOT_ACTION: NOTICE})
     threading.Thread(target=back.serve_forever, daemon=True).start()
     watching.join(timeout=30)
     back.shutdown()

@@ -219,7 +219,7 @@ def test_stages_that_do_not_fit_are_found_before_they_begin() -> None:
 def test_a_ramp_of_something_the_environment_does_not_know_is_refused() -> None:
     ramp = 'ramp=[{argument="wall_sped", start=0, step=1, limit=2, when={metric="return", at_least=0}}]'
     with pytest.raises(
-        ExperimentError, match=r"^ramp\[0\]\.argument = 'wall_sped': expected an option of LearningToRun"
+        ExperimentError, match=r"ramp\[0\]\.argument = 'wall_sped': expected an option of LearningToRun"
     ):
         build_policy(config.load("learning-to-run", [ramp]))
 

@@ -11,10 +11,11 @@ import click
 
 from es import options, protocol
 from es.errors import UsageError
+from es.instance_metadata import InstanceMetadata
 from es.protocol import WorkerClient
 from worker.agent import Settings, serve, worker_id
 from worker.pool import Limits
-from worker.spot import Metadata, watch
+from worker.spot import watch
 
 log = logging.getLogger("es.worker")
 
@@ -107,7 +108,7 @@ def worker(
     signal.signal(signal.SIGINT, drain_now)
     if not lifeline:  # a worker of the master's own goes when the master says so
         threading.Thread(
-            target=watch, args=(stop, Metadata()), kwargs={"certain": spot}, name="spot", daemon=True
+            target=watch, args=(stop, InstanceMetadata()), kwargs={"certain": spot}, name="spot", daemon=True
         ).start()
     name = worker_id()
     client = WorkerClient(protocol.connect(redis_url, options.redis_login(redis_url)), redis_url, name)

@@ -4,8 +4,8 @@ Meant for `symmetric` policies, which give each leg its own values first and the
 are of the order of 1; lengths in m, angles in rad and speeds in m/s or rad/s before the given factors. The
 two obstacles it knows of are the one ahead and the one passed last, which the trailing foot still has to
 clear. A *bump* at c of width w is (1 - ((d - c) / w)^2)^2 of the obstacle's distance d where that is within w
-of c, and 0 elsewhere, times ten times the obstacle's height above the ground (centre + 0.1 m); those of the
-two obstacles are added.
+of c, and 0 elsewhere, times ten times the obstacle's height above the ground (centre + 0.1 m, at least 0);
+those of the two obstacles are added.
 
 | values           | meaning                                                                                |
 |------------------|----------------------------------------------------------------------------------------|
@@ -18,6 +18,7 @@ two obstacles are added.
 | stance           | 1 with the foot on the ground, 0 from 0.03 above it, linear between                    |
 | stance_...       | stance times tilt, tilt rate / 5, hip angle, forward velocity, knee angle              |
 | foot_obstacle_.. | bumps of the obstacles' distance ahead of the toes, at -0.15, 0.1, 0.35, of width 0.25 |
+| swing_obstacle_..| the same and one at 0.75 of width 0.4, times (1 - stance)                              |
 """
 
 import numpy as np
@@ -28,11 +29,14 @@ PELVIS_BUMPS = (0.0, 0.4, 0.8, 1.2)
 PELVIS_WIDTH = 0.4
 FOOT_BUMPS = (-0.15, 0.1, 0.35)
 FOOT_WIDTH = 0.25
+STRIDE_BUMP = 0.75
+STRIDE_WIDTH = 0.4
 
 _LEG = (
     *("hip", "knee", "ankle", "hip_rate", "knee_rate", "ankle_rate", "foot_height", "foot_x", "strength"),
     *("stance", "stance_tilt", "stance_tilt_rate", "stance_hip", "stance_vx", "stance_knee"),
     *(f"foot_obstacle_{i}" for i in range(len(FOOT_BUMPS))),
+    *(f"swing_obstacle_{i}" for i in range(len(FOOT_BUMPS) + 1)),
 )
 SHARED_VALUES = 5 + len(PELVIS_BUMPS)
 LEG_VALUES = len(_LEG)
@@ -83,7 +87,9 @@ class GaitObservation:
                 stance * vx,
                 stance * knee,
             ]
-            values += self._bumps(toes_x, FOOT_BUMPS, FOOT_WIDTH)
+            before_toes = self._bumps(toes_x, FOOT_BUMPS, FOOT_WIDTH)
+            in_stride = self._bumps(toes_x, (STRIDE_BUMP,), STRIDE_WIDTH)
+            values += before_toes + [(1 - stance) * bump for bump in before_toes + in_stride]
         return np.array(values)
 
     def _bumps(self, x: float, centers: tuple[float, ...], width: float) -> list[float]:
@@ -96,4 +102,4 @@ class GaitObservation:
 def _bump(obstacle: tuple[float, float, float], x: float, width: float) -> float:
     z = (obstacle[0] - x) / width
     rest = 1 - z * z
-    return rest * rest * ((obstacle[1] + 0.1) * 10) if rest > 0 else 0.0
+    return rest * rest * (max(obstacle[1] + 0.1, 0.0) * 10) if rest > 0 else 0.0

@@ -72,6 +72,8 @@ class Limits(NamedTuple):
     """Pelvis tilt above which it ends, rad."""
     obstacle_drop: float = 0.0
     """How far obstacles are lowered, m; at about 0.13 the highest are below the ground."""
+    solid_drop: float = 0.0
+    """How far the solid spheres lie below the obstacles that the runner sees, m; training on ghosts."""
 
 
 class LearningToRun(gymnasium.Env[Array, Array]):
@@ -202,6 +204,7 @@ class LearningToRun(gymnasium.Env[Array, Array]):
         course = _replace(drawn, options or {})
         self._course = Course(course.obstacles - [0.0, self._limits.obstacle_drop, 0.0], course.strengths)
         self._spheres = spheres(self._course.obstacles, self._course_physics, self._max_obstacles)
+        self._spheres[:, 1] -= self._limits.solid_drop
         self._physics.reset(self._spheres, self._course.strengths)
         self._ready = True
         self._steps = 0
@@ -243,7 +246,7 @@ class LearningToRun(gymnasium.Env[Array, Array]):
         if self._reward == "original":
             reward = original
         else:
-            reward = weighted_reward(self._observation41, limits, self._weights)
+            reward = weighted_reward(before, self._observation41, limits, self._weights)
         info = self._info(original, shaped, fell=fell, stopped=stopped, failed=False)
         return self._observation.copy(), reward, terminated, truncated, info
 
@@ -299,7 +302,7 @@ class LearningToRun(gymnasium.Env[Array, Array]):
             original=self._reward == "original",
             **self._weights._asdict(),
             fall_height=FALL_HEIGHT,
-            **{name: value for name, value in self._limits._asdict().items() if name != "obstacle_drop"},
+            **{name: value for name, value in self._limits._asdict().items() if not name.endswith("_drop")},
             max_steps=self._max_steps,
             action_repeat=1,
             action_noise=0.0,

@@ -26,9 +26,14 @@ class RewardWeights(NamedTuple):
     """Cost per radian and knee above 0.1 rad of hyper-extension, in each step."""
     ligaments: float = 1.0
     """Of the penalty for over-extended joints (`ligament_penalty`)."""
+    low_swing: float = 0.0
+    """Cost per square metre of what the feet leave out under SWING_HEIGHT on their way forward."""
 
 
 SHAPED = RewardWeights()
+
+SWING_HEIGHT = 0.2
+"""At which a foot clears every obstacle, m."""
 
 
 def checked_weights(changes: Mapping[str, float]) -> RewardWeights:
@@ -52,13 +57,28 @@ def ligament_penalty(limit_torque_square_sum: float) -> float:
     return 1e-7 * sqrt(limit_torque_square_sum)
 
 
+def low_swing(before: Array, after: Array) -> float:
+    """The area between the feet's way in this step, where it leads forward, and SWING_HEIGHT, m^2.
+
+    A foot is as high as the lower of its toes and 0.04 m below its ankle.
+    """
+    area = 0.0
+    for side in (0, 2):
+        height = min(float(after[29 + side]), float(after[33 + side]) - 0.04)
+        forward = float(after[28 + side] - before[28 + side])
+        area += max(0.0, forward) * max(0.0, SWING_HEIGHT - height)
+    return area
+
+
 def original_reward(before: Array, after: Array, limit_torque_square_sum: float) -> float:
     """Metres the pelvis moved forward, minus the ligament penalty (osim-rl 1.5)."""
     return float(after[1] - before[1]) - ligament_penalty(limit_torque_square_sum)
 
 
-def weighted_reward(after: Array, limit_torque_square_sum: float, weights: RewardWeights) -> float:
-    """Pelvis velocity plus a living bonus, minus a lean-back, a straight-knee and the ligament penalty.
+def weighted_reward(
+    before: Array, after: Array, limit_torque_square_sum: float, weights: RewardWeights
+) -> float:
+    """Pelvis velocity plus a living bonus, minus lean-back, straight-knee, ligament and low-swing penalties.
 
     A knee angle is positive when hyper-extended.
     """
@@ -66,9 +86,10 @@ def weighted_reward(after: Array, limit_torque_square_sum: float, weights: Rewar
     lean_back = weights.lean * min(0.0, float(after[22] - after[1]))
     knees = weights.straight_knees * (max(0.0, float(after[7]) - 0.1) + max(0.0, float(after[10]) - 0.1))
     ligaments = weights.ligaments * ligament_penalty(limit_torque_square_sum)
-    return forward + weights.survive + lean_back - knees - ligaments
+    reward = forward + weights.survive + lean_back - knees - ligaments
+    return reward - weights.low_swing * low_swing(before, after) if weights.low_swing else reward
 
 
 def shaped_reward(after: Array, limit_torque_square_sum: float) -> float:
     """The weighted reward with learning2run's weights."""
-    return weighted_reward(after, limit_torque_square_sum, SHAPED)
+    return weighted_reward(after, after, limit_torque_square_sum, SHAPED)

@@ -14,6 +14,9 @@ from es.native.model import Array, Index, Mask
 TANH, RELU, ELU, LRELU = range(4)
 """Codes of the hidden layers' activations."""
 
+SLOWER, FASTER = 0.8, 2.0
+"""Bounds of what steering adds to the clock's speed, as a share of it."""
+
 
 class Network(NamedTuple):
     """A policy up to its head, with parameters, as ``outputs`` takes it."""
@@ -31,6 +34,11 @@ class Network(NamedTuple):
     """How far the clock turns from one action to the next."""
     harmonics: int
     """Of the clock that are appended to the observation, each as sine and cosine."""
+    steering: Array
+    """What hurries the clock: per input of ``steered_by`` the weights of its right minus its left value,
+    times sine and cosine of the phase; empty for an even clock."""
+    steered_by: Index
+    """Observations of the right leg, shape (steering size / 2,)."""
 
 
 @entry_point
@@ -41,7 +49,10 @@ def outputs(
     mirror: Index,
     cycles: float,
     harmonics: int,
+    steering: Array,
+    steered_by: Index,
     action: int,
+    shift: Array,
     observation: Array,
     scratch: Array,
     out: Array,
@@ -55,12 +66,16 @@ def outputs(
         mirror: see there.
         cycles: see there.
         harmonics: see there.
+        steering: see there.
+        steered_by: see there.
         action: number of this action in the episode, which tells the clock.
+        shift: shape (1,), how far steering has moved the clock, cycles; 0 at first, moved on here.
         observation: shape (sizes[0] - 2 harmonics,).
         scratch: shape (2 max(sizes),).
         out: shape (sizes[-1],), or twice that with a mirror: the right leg's outputs, then the left leg's.
     """
-    act(Network(theta, sizes, activation, mirror, cycles, harmonics), action, observation, scratch, out)
+    network = Network(theta, sizes, activation, mirror, cycles, harmonics, steering, steered_by)
+    act(network, action, shift, observation, scratch, out)
 
 
 @entry_point
@@ -72,11 +87,11 @@ def squash(
 
 
 @rounded
-def act(network: Network, action: int, observation: Array, scratch: Array, out: Array) -> None:
+def act(network: Network, action: int, shift: Array, observation: Array, scratch: Array, out: Array) -> None:
     """See ``outputs``."""
     sizes, mirror = network.sizes, network.mirror
     size, last = len(observation), sizes[len(sizes) - 1]
-    phase = action * network.cycles % 1.0
+    phase = (action * network.cycles + shift[0]) % 1.0
     for side in range(2 if len(mirror) else 1):
         for i in range(size):
             scratch[i] = observation[mirror[i]] if side else observation[i]
@@ -90,6 +105,20 @@ def act(network: Network, action: int, observation: Array, scratch: Array, out: 
         end = (len(sizes) - 1) % 2 * (len(scratch) // 2)
         for i in range(last):
             out[side * last + i] = scratch[end + i]
+    if len(network.steering):
+        shift[0] += network.cycles * _hurry(network, 2.0 * math.pi * phase, observation)
+
+
+@rounded
+def _hurry(network: Network, angle: float, observation: Array) -> float:
+    """By what share of its speed the clock runs faster, -SLOWER to FASTER."""
+    total = 0.0
+    for j in range(len(network.steered_by)):
+        right = network.steered_by[j]
+        # Both the difference and the waves change sign when left and right change roles.
+        wave = network.steering[2 * j] * math.sin(angle) + network.steering[2 * j + 1] * math.cos(angle)
+        total += (observation[right] - observation[network.mirror[right]]) * wave
+    return min(max(total, -SLOWER), FASTER)
 
 
 @rounded

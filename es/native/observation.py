@@ -26,6 +26,7 @@ _NOTHING_AHEAD = relative.NOTHING_AHEAD
 _NOWHERE = gait.NOWHERE[0]
 _PELVIS_BUMPS, _PELVIS_WIDTH = gait.PELVIS_BUMPS, gait.PELVIS_WIDTH
 _FOOT_BUMPS, _FOOT_WIDTH = gait.FOOT_BUMPS, gait.FOOT_WIDTH
+_STRIDE_BUMP, _STRIDE_WIDTH = gait.STRIDE_BUMP, gait.STRIDE_WIDTH
 _SHARED, _LEG = gait.SHARED_VALUES, gait.LEG_VALUES
 
 
@@ -165,13 +166,18 @@ def _gait(basic: Array, memory: Array, out: Array) -> None:
         out[start + 12] = stance * out[start]
         out[start + 13] = stance * vx
         out[start + 14] = stance * out[start + 1]
-        for i in range(len(_FOOT_BUMPS)):
+        bumps = len(_FOOT_BUMPS)
+        for i in range(bumps):
             x = basic[28 + left_first] + _FOOT_BUMPS[i]
             out[start + 15 + i] = _bump(ahead, x, _FOOT_WIDTH) + _bump(behind, x, _FOOT_WIDTH)
+            out[start + 15 + bumps + i] = (1.0 - stance) * out[start + 15 + i]
+        x = basic[28 + left_first] + _STRIDE_BUMP
+        in_stride = _bump(ahead, x, _STRIDE_WIDTH) + _bump(behind, x, _STRIDE_WIDTH)
+        out[start + 15 + 2 * bumps] = (1.0 - stance) * in_stride
 
 
 @inlined_rounded
 def _bump(obstacle: Array, x: float, width: float) -> float:
     z = (obstacle[0] - x) / width
     rest = 1.0 - z * z
-    return rest * rest * ((obstacle[1] + 0.1) * 10.0) if rest > 0.0 else 0.0
+    return rest * rest * (max(obstacle[1] + 0.1, 0.0) * 10.0) if rest > 0.0 else 0.0

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from es.envs.rewards import SWING_HEIGHT
 from es.native import observation, ros2, runge_kutta_merson
 from es.native.compile import entry_point, rounded
 from es.native.model import Array, Mask
@@ -88,6 +89,7 @@ class Rules(NamedTuple):
     lean: float
     straight_knees: float
     ligaments: float
+    low_swing: float
     fall_height: float
     wall_speed: float
     wall_grace: float
@@ -145,7 +147,7 @@ def rollout(
     memory = np.empty(observation.MEMORY)
     scratch = np.empty(2 * network.sizes.max())
     outputs = np.empty(network.sizes[len(network.sizes) - 1] * (2 if len(network.mirror) else 1))
-    action = np.empty(18)
+    action, shift = np.empty(18), np.zeros(1)
     total = sign_total = score = 0.0
     step_size = simulation.step_size
     steps = actions = 0
@@ -159,7 +161,7 @@ def rollout(
         if len(seen):
             seen[actions] = values
         _normalize(normalization, values, presented)
-        act(network, actions, presented, scratch, outputs)
+        act(network, actions, shift, presented, scratch, outputs)
         if head.values.shape[1]:
             choose(outputs, head.values, action)
         else:
@@ -267,7 +269,21 @@ def _rewards(rules: Rules, before: Array, after: Array, limit_torque_squares: fl
     forward = rules.velocity * (STEP_SECONDS * after[4])
     lean_back = rules.lean * min(0.0, after[22] - after[1])
     knees = rules.straight_knees * (max(0.0, after[7] - 0.1) + max(0.0, after[10] - 0.1))
-    return original, forward + rules.survive + lean_back - knees - rules.ligaments * penalty
+    reward = forward + rules.survive + lean_back - knees - rules.ligaments * penalty
+    if rules.low_swing != 0.0:
+        reward -= rules.low_swing * _low_swing(before, after)
+    return original, reward
+
+
+@rounded
+def _low_swing(before: Array, after: Array) -> float:
+    """See `es.envs.rewards.low_swing`."""
+    area = 0.0
+    for side in range(0, 4, 2):
+        height = min(after[29 + side], after[33 + side] - 0.04)
+        forward = after[28 + side] - before[28 + side]
+        area += max(0.0, forward) * max(0.0, SWING_HEIGHT - height)
+    return area
 
 
 @rounded

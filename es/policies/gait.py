@@ -10,7 +10,7 @@ from es.envs.gait_observation import NAMES_GAIT
 from es.envs.observations import mirror
 from es.errors import ExperimentError
 from es.native.network import Network
-from es.policies.gait_weights import HARMONICS, NUM_PARAMS, SIZES, weights
+from es.policies.gait_weights import HARMONICS, NUM_PARAMS, NUM_REFLEXES, SIZES, STEERED_BY, weights
 from es.policies.heads import Head
 from es.policies.mlp import bound
 from es.policies.symmetric import Clock, Symmetric
@@ -19,36 +19,38 @@ Array = NDArray[np.float64]
 
 
 class Gait:
-    """The controller as a policy of NUM_PARAMS parameters, the settings' distances from their typical values.
+    """The controller as a policy whose parameters are the settings' distances from their typical values.
 
     Args:
         head: for the actions of both legs, right leg first.
         cycles_per_action: how far the clock turns between two actions at its typical speed.
+        reflexes: whether it has those of `gait_weights.REFLEXES`.
     """
 
     sizes = SIZES
-    num_params = NUM_PARAMS
 
-    def __init__(self, head: Head, cycles_per_action: float) -> None:
-        clock = Clock(cycles_per_action, HARMONICS, learned=True)
+    def __init__(self, head: Head, cycles_per_action: float, *, reflexes: bool = False) -> None:
+        self.num_params = NUM_PARAMS + NUM_REFLEXES * reflexes
+        clock = Clock(cycles_per_action, HARMONICS, learned=True, steered_by=STEERED_BY)
         self._linear = Symmetric(mirror(NAMES_GAIT), (), "tanh", head, clock)
         self.head = head
 
     def initial(self, rng: np.random.Generator) -> Array:
         """The typical controller, which falls."""
-        return np.zeros(NUM_PARAMS)
+        return np.zeros(self.num_params)
 
     def widen(self, theta: Array, sizes: tuple[int, ...], rng: np.random.Generator) -> Array:
-        """The same parameters.
+        """The same parameters, and reflexes of zero strength where there were none.
 
         Raises:
             ExperimentError: those of another policy.
         """
-        if theta.size != NUM_PARAMS or tuple(sizes) != self.sizes:
+        if theta.size not in {NUM_PARAMS, self.num_params} or tuple(sizes) != self.sizes:
             raise ExperimentError(
-                f"warm_start.checkpoint: expected a gait policy of {NUM_PARAMS} parameters, got {theta.size}"
+                f"warm_start.checkpoint: expected a gait policy of at most {self.num_params} parameters, got "
+                f"{theta.size}"
             )
-        return theta
+        return np.concatenate([theta, np.zeros(self.num_params - theta.size)])
 
     def network(self, theta: Array) -> Network:
         """What the compiled forward pass needs, with these parameters."""

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from es.envs.gait_observation import NAMES_GAIT
+from es.envs.gait_observation import FOOT_BUMPS, NAMES_GAIT, PELVIS_BUMPS
 
 Array = NDArray[np.float64]
 
@@ -24,6 +24,20 @@ HARMONICS = 2
 MUSCLES = 9
 _INPUTS = len(NAMES_GAIT) + 2 * HARMONICS
 _HAMSTRINGS, _BIFEMSH, _GLUTEUS, _ILIOPSOAS, _RECTUS, _VASTI, _GASTROC, _SOLEUS, _TIBIALIS = range(MUSCLES)
+
+_JOINTS = ("hip", "knee", "ankle")
+_REFLEXES = (
+    *((f"obstacle_{i}", 0.5) for i in range(len(PELVIS_BUMPS))),
+    *((f"swing_obstacle_{i}_r", 0.5) for i in range(len(FOOT_BUMPS) + 1)),
+    *((name, 0.3) for name in ("pelvis_tilt", "pelvis_tilt_rate", "pelvis_height", "pelvis_vx", "pelvis_vy")),
+    *((name, 0.3) for name in ("stance_r", "stance_knee_r", "stance_vx_r", "strength_r")),
+    *((name, 0.3) for name in ("hip_l", "knee_l", "foot_x_l", "stance_l", "strength_l")),
+)
+"""What else can drive a joint, with the units of its weight: (input, unit)."""
+
+_STEERING = ("stance_r", "foot_x_r", "hip_rate_r")
+STEERED_BY = tuple(NAMES_GAIT.index(name) for name in _STEERING)
+"""What steers the clock (`es.policies.symmetric.Clock`)."""
 
 
 class _Setting(NamedTuple):
@@ -69,18 +83,28 @@ SETTINGS = (
     _Setting("gastroc_in_plantarflexion", 0.7, 0.4),
     _Setting("gastroc_in_knee_flexion", 0.2, 0.4),
     _Setting("tone", 0.0, 0.5),
-    *(_Setting(f"{joint}_over_{i}", 0.0, 0.3) for joint in ("hip", "knee", "ankle") for i in range(3)),
+    *(_Setting(f"{joint}_over_{i}", 0.0, 0.3) for joint in _JOINTS for i in range(3)),
 )
 """Names, typical values and units of the parameters, in order; a parameter of 0 is the typical value."""
 
+REFLEXES = (
+    *(_Setting(f"{joint}_from_{name}", 0.0, unit) for joint in _JOINTS for name, unit in _REFLEXES),
+    *(_Setting(f"tone_{muscle}", 0.0, 0.5) for muscle in range(MUSCLES)),
+    *(_Setting(f"clock_{wave}_{name}", 0.0, 0.5) for name in _STEERING for wave in ("sin", "cos")),
+)
+"""More, for a gait that walks already: further reflexes, each muscle's tone, steering of the clock."""
+
 NUM_PARAMS = len(SETTINGS)
+NUM_REFLEXES = len(REFLEXES)
 SIZES = (len(NAMES_GAIT), MUSCLES)
 """Layer sizes of that policy, without the clock."""
 
 
 def settings(theta: Array) -> dict[str, float]:
-    """The settings that parameters, shape (NUM_PARAMS,), stand for."""
-    return {s.name: _value(s, x) for s, x in zip(SETTINGS, theta.tolist(), strict=True)}
+    """What parameters stand for, shape (NUM_PARAMS,), or with the reflexes NUM_REFLEXES more."""
+    values = theta.tolist()
+    values += [0.0] * (NUM_PARAMS + NUM_REFLEXES - len(values))
+    return {s.name: _value(s, x) for s, x in zip(SETTINGS + REFLEXES, values, strict=True)}
 
 
 def _value(setting: _Setting, x: float) -> float:
@@ -90,10 +114,10 @@ def _value(setting: _Setting, x: float) -> float:
 
 
 def weights(theta: Array) -> Array:
-    """Parameters of a linear `Symmetric` policy on the gait observation, its clock learned, of two harmonics.
+    """Parameters of a linear `Symmetric` policy on the gait observation with a learned, steered clock.
 
     Args:
-        theta: shape (NUM_PARAMS,).
+        theta: shape (NUM_PARAMS,), or with the reflexes NUM_REFLEXES more.
     """
     s = settings(theta)
     drive = {joint: _drive(joint, s) for joint in ("hip", "knee", "ankle")}
@@ -109,6 +133,8 @@ def weights(theta: Array) -> Array:
     for joint, row in drive.items():
         for i in range(3):
             row[_input(f"foot_obstacle_{i}_r")] += s[f"{joint}_gain"] * s[f"{joint}_over_{i}"]
+        for name, _ in _REFLEXES:
+            row[_input(name)] += s[f"{joint}_from_{name}"]
 
     rows = np.zeros((MUSCLES, _INPUTS + 1))
     rows[_ILIOPSOAS] = hip
@@ -127,8 +153,10 @@ def weights(theta: Array) -> Array:
     rows[_GLUTEUS, stance] += s["support_gluteus"]
     rows[_VASTI, _input("pelvis_height")] -= s["height_vasti"]
     rows[:, -1] += s["tone"]
+    rows[:, -1] += [s[f"tone_{i}"] for i in range(MUSCLES)]
     clock = math.log(s["clock"])
-    return np.concatenate([[clock], rows[:, :-1].ravel(), rows[:, -1]])
+    steering = [s[f"clock_{wave}_{name}"] for name in _STEERING for wave in ("sin", "cos")]
+    return np.concatenate([[clock], steering, rows[:, :-1].ravel(), rows[:, -1]])
 
 
 def _input(name: str) -> int:

@@ -21,7 +21,7 @@ _CODES: dict[Activation, int] = {
     "elu": network.ELU,
     "lrelu": network.LRELU,
 }
-_NO_MIRROR = np.zeros(0, dtype=np.int64)
+_NO_INDICES = np.zeros(0, dtype=np.int64)
 
 
 def count_params(sizes: tuple[int, ...]) -> int:
@@ -89,7 +89,16 @@ class Layers:
     def network(self, theta: Array) -> Network:
         """What the compiled forward pass needs, with these parameters."""
         sizes = np.array(self.sizes, dtype=np.int64)
-        return Network(np.ascontiguousarray(theta), sizes, self._activation, _NO_MIRROR, 0.0, 0)
+        return Network(
+            np.ascontiguousarray(theta),
+            sizes,
+            self._activation,
+            _NO_INDICES,
+            0.0,
+            0,
+            np.zeros(0),
+            _NO_INDICES,
+        )
 
 
 class MLP(Layers):
@@ -112,9 +121,10 @@ def bound(settings: Network, head: Head) -> Callable[[Array], Any]:
     scratch = np.empty(2 * int(settings.sizes.max()))
     sides = 2 if settings.mirror.size else 1
     out = np.empty(sides * int(settings.sizes[-1]))
+    shift = np.zeros(1)
 
     def act(observation: Array) -> Any:
-        network.outputs(*settings, next(actions), np.ascontiguousarray(observation), scratch, out)
+        network.outputs(*settings, next(actions), shift, np.ascontiguousarray(observation), scratch, out)
         return head(out)
 
     return act

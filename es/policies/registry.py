@@ -12,6 +12,7 @@ from es.errors import ExperimentError
 from es.obs_norm import ObservationStatistics
 from es.policies import heads
 from es.policies.gait import Gait
+from es.policies.gait_weights import STEERED_BY
 from es.policies.mlp import MLP
 from es.policies.symmetric import NO_CLOCK, Clock, Symmetric
 
@@ -76,9 +77,15 @@ def _legged(
                 "policy.kind = 'gait': expected environment.arguments.observation = 'gait', got "
                 f"{len(names)} other values"
             )
-        return Gait(head, policy.clock_hz * STEP_SECONDS * action_repeat)
+        return Gait(head, policy.clock_hz * STEP_SECONDS * action_repeat, reflexes=policy.reflexes)
     clock = NO_CLOCK
     if policy.clock_hz is not None:
         cycles = policy.clock_hz * STEP_SECONDS * action_repeat
-        clock = Clock(cycles, policy.clock_harmonics, policy.clock_learned)
+        if policy.clock_steered and names != NAMES_GAIT:
+            raise ExperimentError(
+                "policy.clock_steered: expected environment.arguments.observation = 'gait', got "
+                f"{len(names)} other values"
+            )
+        steered_by = STEERED_BY if policy.clock_steered else ()
+        clock = Clock(cycles, policy.clock_harmonics, policy.clock_learned, steered_by)
     return Symmetric(mirror(names), policy.hidden, policy.activation, head, clock)

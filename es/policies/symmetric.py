@@ -17,6 +17,9 @@ from es.policies.mlp import Layers, bound, count_params, layers
 Array = NDArray[np.float64]
 
 
+_GAITS = (gait_weights.NUM_PARAMS, gait_weights.NUM_PARAMS + gait_weights.NUM_REFLEXES)
+
+
 class Clock(NamedTuple):
     """A phase that starts at 0 and turns evenly, half a cycle ahead for the left leg."""
 
@@ -26,6 +29,9 @@ class Clock(NamedTuple):
     """How many of its harmonics the network sees, each as sine and cosine."""
     learned: bool = False
     """Whether the first parameter is the logarithm of a factor on its speed."""
+    steered_by: tuple[int, ...] = ()
+    """Observations of the right leg whose difference from the left's hurries it or holds it back, by two
+    further parameters each (`es.native.network.Network.steering`)."""
 
 
 NO_CLOCK = Clock(0.0, harmonics=0)
@@ -61,14 +67,14 @@ class Symmetric:
         outputs = head.size // 2
         self._leg = Layers(mirror.size + 2 * clock.harmonics, hidden, activation, outputs)
         self.sizes = (mirror.size, *hidden, outputs)
-        self.num_params = self._leg.num_params + clock.learned
+        self.num_params = self._leg.num_params + clock.learned + 2 * len(clock.steered_by)
         self.head = head
         self._mirror = mirror.astype(np.int64)
         self._clock = clock
 
     def initial(self, rng: np.random.Generator) -> Array:
         """Random parameters, as `Layers.initial` draws them; the clock runs at its given speed."""
-        return np.concatenate([np.zeros(int(self._clock.learned)), self._leg.initial(rng)])
+        return np.concatenate([np.zeros(self.num_params - self._leg.num_params), self._leg.initial(rng)])
 
     def widen(self, theta: Array, sizes: tuple[int, ...], rng: np.random.Generator) -> Array:
         """Parameters that act like a narrower symmetric policy's, which may have lacked (part of) the clock.
@@ -80,12 +86,12 @@ class Symmetric:
         Raises:
             ExperimentError: another kind of policy, or one that is wider somewhere.
         """
-        if theta.size == gait_weights.NUM_PARAMS and tuple(sizes) == gait_weights.SIZES:
-            theta = gait_weights.weights(theta)
+        if theta.size in _GAITS and tuple(sizes) == gait_weights.SIZES:
+            theta = self._from_gait(theta)
         observations, *others = sizes
         known = [
             (learned, harmonics)
-            for learned in range(int(self._clock.learned) + 1)
+            for learned in sorted({0, int(self._clock.learned), self.num_params - self._leg.num_params})
             for harmonics in range(self._clock.harmonics + 1)
             if learned + count_params((observations + 2 * harmonics, *others)) == theta.size
         ]
@@ -95,7 +101,8 @@ class Symmetric:
                 f"observations, got {theta.size} parameters in layers {list(sizes)}"
             )
         learned, harmonics = known[0]
-        speed = theta[:learned] if learned else np.zeros(int(self._clock.learned))
+        speed = np.zeros(self.num_params - self._leg.num_params)
+        speed[:learned] = theta[:learned]
         leg = self._leg.widen(theta[learned:], (observations + 2 * harmonics, *others), rng)
         # The clock's values come last, so new observations have to be pushed in before them.
         weights, _ = layers(self._leg.sizes, leg)[0]
@@ -105,12 +112,30 @@ class Symmetric:
         weights[:units, self.sizes[0] : self.sizes[0] + 2 * harmonics] = clock
         return np.concatenate([speed, leg])
 
+    def _from_gait(self, theta: Array) -> Array:
+        weights, end = gait_weights.weights(theta), 1 + 2 * len(gait_weights.STEERED_BY)
+        if self._clock.steered_by:
+            return weights
+        if weights[1:end].any():
+            raise ExperimentError(
+                "warm_start.checkpoint: expected a clock that nothing steers, got a gait that does; set "
+                "policy.clock_steered"
+            )
+        return np.concatenate([weights[:1], weights[end:]])
+
     def network(self, theta: Array) -> Network:
         """What the compiled forward pass needs, with these parameters."""
         clock = self._clock
         cycles = clock.cycles_per_action * (math.exp(min(max(theta[0], -3.0), 3.0)) if clock.learned else 1.0)
-        leg = self._leg.network(theta[int(clock.learned) :])
-        return leg._replace(mirror=self._mirror, cycles=cycles, harmonics=clock.harmonics)
+        learned, steering = int(clock.learned), 2 * len(clock.steered_by)
+        leg = self._leg.network(theta[learned + steering :])
+        return leg._replace(
+            mirror=self._mirror,
+            cycles=cycles,
+            harmonics=clock.harmonics,
+            steering=np.ascontiguousarray(theta[learned : learned + steering]),
+            steered_by=np.array(clock.steered_by, dtype=np.int64),
+        )
 
     def bind(self, theta: Array) -> Callable[[Array], Any]:
         """The policy with these parameters: observation, shape (observation_size,), to action.

@@ -21,11 +21,12 @@ import psutil
 from es import config
 from es.protocol import Task
 from master import update
+from master.policies import build_policy
 from worker.pool import Limits, RolloutProcess, limit_threads
 from worker.process import Answer, Work
 
 EXPERIMENT = config.load("learning-to-run")
-STATE = update.initial_state(EXPERIMENT, update.build_policy(EXPERIMENT))
+STATE = update.initial_state(EXPERIMENT, build_policy(EXPERIMENT))
 MESSAGE = update.message("run", EXPERIMENT, STATE)
 PAIRS = 80  # in a task
 ROUNDS = 9

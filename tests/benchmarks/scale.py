@@ -13,7 +13,9 @@ Columns, per generation, in the mean over all but the first:
     overhead     seconds - ideal, in percent of a generation of SECONDS
     gap          from the last result to the next generation's publication, s
     master       CPU time of the master, s
-    redis        CPU time of Redis, s; its memory, MB; bytes in and out, MB
+    redis        CPU time of Redis, s
+    memory       that of Redis with the second generation published -> with the last
+    traffic      bytes in and out of Redis
 """
 
 import argparse
@@ -207,7 +209,6 @@ def usage(connection: Any) -> dict[str, float]:
         "cpu": info["used_cpu_user"] + info["used_cpu_sys"],
         "bytes": info["total_net_input_bytes"] + info["total_net_output_bytes"],
         "memory": info["used_memory"],
-        "peak": info["used_memory_peak"],
         "clients": info["connected_clients"],
     }
 
@@ -268,7 +269,7 @@ class Figures(NamedTuple):
     master_cpu: float
     redis_cpu: float
     redis_memory: float
-    redis_peak: float
+    redis_early: float
     traffic: float
     clients: float
 
@@ -312,8 +313,8 @@ def measure(scenario: Scenario, generations: int, folder: Path) -> Figures:
         ),
         master_cpu=(collector.cpu[-1] - collector.cpu[1]) / count,
         redis_cpu=(redis[-2]["cpu"] - redis[1]["cpu"]) / count,
-        redis_memory=redis[-1]["memory"],
-        redis_peak=redis[-1]["peak"],
+        redis_memory=redis[-2]["memory"],
+        redis_early=redis[1]["memory"],
         traffic=(redis[-2]["bytes"] - redis[1]["bytes"]) / count,
         clients=max(each["clients"] for each in redis),
     )
@@ -352,7 +353,7 @@ def row(scenario: Scenario, figures: Figures) -> list[str]:
         f"{figures.gap:.2f} s",
         f"{figures.master_cpu:.2f} s",
         f"{figures.redis_cpu:.2f} s",
-        f"{figures.redis_memory / 1e6:.0f} MB",
+        f"{figures.redis_early / 1e6:.1f} -> {figures.redis_memory / 1e6:.1f} MB",
         f"{figures.traffic / 1e6:.1f} MB",
         f"{figures.clients:.0f}",
     ]

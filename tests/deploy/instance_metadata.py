@@ -16,7 +16,7 @@ SPOT_ACTION = "/latest/meta-data/spot/instance-action"
 NOTICE = '{"action": "terminate", "time": "2030-01-01T00:00:00Z"}'
 
 
-class InstanceMetadata(ThreadingHTTPServer):
+class MetadataServer(ThreadingHTTPServer):
     """Answers from ``answers`` to whoever shows a token it gave."""
 
     daemon_threads = True
@@ -29,7 +29,7 @@ class InstanceMetadata(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: InstanceMetadata
+    server: MetadataServer
 
     def do_PUT(self) -> None:
         ttl = self.headers.get("X-aws-ec2-metadata-token-ttl-seconds", "")
@@ -58,4 +58,4 @@ class _Handler(BaseHTTPRequestHandler):
 
 if __name__ == "__main__":
     host, port, file = sys.argv[1:]
-    InstanceMetadata((host, int(port)), lambda: json.loads(Path(file).read_text())).serve_forever()
+    MetadataServer((host, int(port)), lambda: json.loads(Path(file).read_text())).serve_forever()

@@ -334,7 +334,8 @@ def test_workers_that_would_compute_something_else_are_refused(redis_server: Red
     client.set("es:r:announcement", b"\x09from the future")
     done = es("worker", "--redis", redis_server.url)
     assert done.returncode == 1
-    assert "Error: the run is from another version: expected a message of protocol version 1" in done.stderr
+    expected = f"expected a message of protocol version {protocol.VERSION}"
+    assert f"Error: the run is from another version: {expected}" in done.stderr
 
 
 def test_a_worker_that_cannot_run_the_experiment_ends_the_run_with_its_reason(runs_dir: Path) -> None:
