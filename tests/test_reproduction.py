@@ -62,6 +62,7 @@ def test_training_skips_what_is_finished_and_refuses_runs_of_other_settings(
     def never(*arguments: object, **options: object) -> str:
         raise AssertionError(f"started {arguments}")
 
+    (runs_dir / "toy-car-1").mkdir()  # of a task whose name begins alike
     monkeypatch.setattr(command, "_es", never)
     assert CliRunner().invoke(command.main, options).exit_code == 0
     assert (tmp_path / "RESULTS.md").read_text() == page

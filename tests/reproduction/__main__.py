@@ -68,7 +68,11 @@ def _score(task: Task, seed: int, workers: int, runs_dir: Path) -> None:
 def _write(runs_dir: Path) -> None:
     by_task = {}
     for task in TASKS:
-        runs = {int(path.name.rpartition("-")[2]): RunDir(path) for path in runs_dir.glob(f"{task.name}-*")}
+        # The name of another task may begin alike.
+        paths = [
+            path for path in runs_dir.glob(f"{task.name}-*") if path.name.rpartition("-")[0] == task.name
+        ]
+        runs = {int(path.name.rpartition("-")[2]): RunDir(path) for path in paths}
         finished = [(seed, run, _returns(run)) for seed, run in sorted(runs.items())]
         by_task[task.name] = [results.result(run, seed, found) for seed, run, found in finished if found]
     results.write(HERE / "RESULTS.md", results.markdown(by_task, EPISODES))
