@@ -1,6 +1,7 @@
 """Real `es` processes for the end-to-end tests."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -36,8 +37,18 @@ def start(*arguments: str | Path, log: Path, env: dict[str, str] | None = None) 
     """Start a command in a process group of its own."""
     with log.open("ab") as output:
         return subprocess.Popen(
-            command(arguments), env=environment(env), stdout=output, stderr=output, start_new_session=True
+            command(arguments),
+            env=environment(env),
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            preexec_fn=heed_interrupts,
         )
+
+
+def heed_interrupts() -> None:
+    """Shells start what runs in the background, this test session perhaps, deaf to Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def command(arguments: Sequence[str | Path]) -> list[str]:

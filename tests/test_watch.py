@@ -18,7 +18,7 @@ from es.protocol import Episode, Outcome, Seen
 from es.run_dir import Fleet, Progress, RunDir, Worker, now
 from master.collector import Arrival
 from master.latest import LatestWriter
-from tests.processes import command, environment, es
+from tests.processes import command, environment, es, heed_interrupts
 from tests.test_protocol import REPORT
 from tests.test_run_dir import create, generation_record
 
@@ -130,6 +130,7 @@ def test_a_running_run_is_watched_until_ctrl_c(run: RunDir, runs_dir: Path) -> N
             stdout=child,
             stderr=child,
             env=environment({"TERM": "xterm", "LINES": "60"}),
+            preexec_fn=heed_interrupts,
         )
         os.close(child)
         screen = read_until(parent, "in about")
