@@ -1,6 +1,10 @@
 """The policies of an experiment's stages, and whether everything in the experiment fits together."""
 
 import inspect
+from contextlib import ExitStack, closing
+
+import numpy as np
+from numpy.typing import NDArray
 
 from es import config, noise
 from es.envs import registry as envs
@@ -8,6 +12,8 @@ from es.envs.registry import Env
 from es.errors import EsError, ExperimentError
 from es.policies import registry as policies
 from es.policies.registry import Policy
+
+Array = NDArray[np.float64]
 
 
 def stage_policy(experiment: config.Experiment, stage: int) -> Policy:
@@ -17,11 +23,8 @@ def stage_policy(experiment: config.Experiment, stage: int) -> Policy:
         ExperimentError: its environment cannot be built, or the policy does not fit it.
     """
     settings = config.at_stage(experiment, stage)
-    env = envs.make(settings.environment)
-    try:
+    with closing(envs.make(settings.environment)) as env:
         return _policy(settings, env)
-    finally:
-        env.close()
 
 
 def build_policy(experiment: config.Experiment) -> Policy:
@@ -31,45 +34,41 @@ def build_policy(experiment: config.Experiment) -> Policy:
         ExperimentError: an environment cannot be built, or the policy or a setting does not fit it, or a
             stage's policy cannot go on from the one before.
     """
-    first = previous = stage_policy(experiment, 0)
-    theta = first.initial(noise.generator(noise.Stream.INITIAL_PARAMETERS, experiment.seed))
-    for number in range(max(1, len(experiment.stage))):
-        where = f"stage[{number}].changes: " if experiment.stage else ""
-        stage = config.at_stage(experiment, number)
-        env = envs.make(stage.environment)
-        try:
-            policy = _policy(stage, env)
-            _check_ramps(stage, env, where)
-        finally:
-            env.close()
-        _check_features(stage, policy.sizes[0], where)
-        _check_evaluation(experiment, stage, policy, where)
-        if number:
+    scored = config.evaluation_environment(experiment)
+    checked: list[Policy] = []
+    theta = np.zeros(0)
+    with ExitStack() as stack:
+        scoring: Env | None = None  # one for all stages: OpenSim's takes a second to build
+        for number in range(max(1, len(experiment.stage))):
             rng = noise.generator(noise.Stream.INITIAL_PARAMETERS, experiment.seed, number)
-            try:
-                theta = policy.widen(theta, previous.sizes, rng)
-            except ExperimentError as error:
-                reason = str(error).removeprefix("warm_start.checkpoint: ")
-                raise ExperimentError(f"{where}cannot go on from the stage before: {reason}") from error
-        previous = policy
-    return first
+            where = f"stage[{number}].changes: " if experiment.stage else ""
+            stage = config.at_stage(experiment, number)
+            with closing(envs.make(stage.environment)) as env:
+                policy = _policy(stage, env)
+                _check_ramps(stage, env, where)
+            _check_features(stage, policy.sizes[0], where)
+            if scored != stage.environment:
+                scoring = scoring or stack.enter_context(closing(envs.make(scored)))
+                _check_evaluation(stage, scoring, policy, where)
+            theta = _continued(policy, checked[-1], theta, rng, where) if checked else policy.initial(rng)
+            checked.append(policy)
+    return checked[0]
+
+
+def _continued(policy: Policy, before: Policy, theta: Array, rng: np.random.Generator, where: str) -> Array:
+    try:
+        return policy.widen(theta, before.sizes, rng)
+    except ExperimentError as error:
+        reason = str(error).removeprefix("warm_start.checkpoint: ")
+        raise ExperimentError(f"{where}cannot go on from the stage before: {reason}") from error
 
 
 def _policy(stage: config.Experiment, env: Env) -> Policy:
     return policies.make(stage.policy, env, action_repeat=stage.environment.action_repeat)
 
 
-def _check_evaluation(
-    experiment: config.Experiment, stage: config.Experiment, policy: Policy, where: str
-) -> None:
-    scored = config.evaluation_environment(experiment)
-    if scored == stage.environment:
-        return
-    env = envs.make(scored)
-    try:
-        other = _policy(stage, env)
-    finally:
-        env.close()
+def _check_evaluation(stage: config.Experiment, scoring: Env, policy: Policy, where: str) -> None:
+    other = _policy(stage, scoring)
     if other.sizes != policy.sizes:
         raise ExperimentError(
             f"{where or 'evaluation.arguments: '}expected observations and actions as in the evaluations, "

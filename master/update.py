@@ -95,7 +95,7 @@ def message(run_id: str, experiment: config.Experiment, state: MasterState) -> G
         observation_std=protocol.pack(normalizer.std) if normalizer else b"",
         episodes_per_pair=2 * stage.population.courses,
         episode_cap=state.episode_cap,
-        arguments={ramp.argument: value for ramp, value in zip(stage.ramp, state.ramps, strict=True)},
+        arguments=_ramps(stage, state),
     )
 
 
@@ -130,8 +130,7 @@ def advance(
             f"generation {number}: the update is not finite (gradient norm {update.gradient_norm:g}); "
             "expected returns of moderate size, or strategy.shaping = 'centered_ranks'"
         )
-    ramps = {ramp.argument: value for ramp, value in zip(stage.ramp, state.ramps, strict=True)}
-    means = schedule.signals(episodes, state.episode_cap, ramps)
+    means = schedule.signals(episodes, state.episode_cap, _ramps(stage, state))
     if number == 1:
         schedule.check_metrics(experiment, means)
     decay, average = stage.strategy.average, state.average
@@ -150,6 +149,11 @@ def advance(
     )
     new_state = _restarted(experiment, state, new_state, means)
     return _next_stage(experiment, new_state, means), update
+
+
+def _ramps(stage: config.Experiment, state: MasterState) -> dict[str, float]:
+    """What the ramps set, by argument."""
+    return {ramp.argument: value for ramp, value in zip(stage.ramp, state.ramps, strict=True)}
 
 
 def _returns(outcome: Outcome, *, sign: bool) -> list[float]:
