@@ -80,6 +80,7 @@ def rollout(
         broken = outcome.ending == native.PHYSICS_FAILED
         metrics |= {
             "score": outcome.score,
+            "touched": float(outcome.touched),
             "fell": float(outcome.fell),
             "stopped": float(outcome.stopped),
             "survived": float(not (outcome.fell or outcome.stopped or broken)),

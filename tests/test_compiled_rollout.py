@@ -82,7 +82,7 @@ def test_episodes_are_equal_to_the_last_bit(
         "solid_drop": data.draw(st.sampled_from([0.0, 0.02])),
     }
     if arguments["reward"] == "weighted":
-        arguments["reward_weights"] = {"low_swing": 3.0}
+        arguments["reward_weights"] = {"low_swing": 3.0, "touch": 5.0}
     env = native(observation=observation, integrator=integrator, **arguments)
     settings = data.draw(st.sampled_from(POLICIES))
     if observation == "gait" and isinstance(settings, config.MLP | config.Linear):

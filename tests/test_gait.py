@@ -77,6 +77,24 @@ def test_stance_is_a_foot_on_the_ground():
     assert (seen["stance_l"], seen["stance_vx_l"]) == (0.0, 0.0)
 
 
+def test_a_foot_on_the_ground_tells_both_legs_how_far_the_obstacle_is():
+    seen = named(
+        GaitObservation()(
+            observe(
+                obstacle_dx=1.0,
+                obstacle_y=0.0,
+                obstacle_radius=0.1,
+                toes_r_x=0.2,
+                toes_l_y=0.2,
+                talus_l_y=0.24,
+            )
+        )
+    )
+    assert seen["step_obstacle_4_r"] == pytest.approx(1.0)  # the right toes stand 0.8 before it
+    assert seen["reach_obstacle_4_l"] == pytest.approx(1.0)  # while the left foot swings
+    assert seen["step_obstacle_4_l"] == seen["reach_obstacle_4_r"] == 0.0
+
+
 def linear(*, steered: bool) -> config.Symmetric:
     return config.Symmetric(
         hidden=(), clock_hz=1.3, clock_harmonics=2, clock_learned=True, clock_steered=steered, head=HEAD

@@ -48,7 +48,7 @@ def test_default_weights_give_the_shaped_reward_to_the_last_bit():
         lean = 0.1 * min(0.0, float(after[22] - after[1]))
         expected = 0.01 * float(after[4]) + 0.01 + lean - knees - ligament_penalty(limits)
         assert shaped_reward(after, limits) == expected
-        assert weighted_reward(after, after, limits, checked_weights({})) == expected
+        assert weighted_reward(after, after, limits, 0.1, checked_weights({})) == expected
 
 
 @pytest.mark.parametrize(
@@ -60,6 +60,7 @@ def test_default_weights_give_the_shaped_reward_to_the_last_bit():
         ("straight_knees", -(0.2 + 0.4)),
         ("ligaments", -1e-3),
         ("low_swing", -(0.3 * (0.2 - 0.06) + 0.1 * (0.2 - 0.01))),
+        ("touch", -0.07),
     ],
 )
 def test_each_weight_multiplies_its_own_term(term, expected):
@@ -68,8 +69,8 @@ def test_each_weight_multiplies_its_own_term(term, expected):
     after[[28, 29, 33]] = 0.3, 0.5, 0.1  # the left foot moves forward, its heel 0.06 m high
     after[[30, 31, 35]] = 0.1, 0.01, 0.2
     nothing = dict.fromkeys(SHAPED._fields, 0.0)
-    assert weighted_reward(before, after, 1e8, checked_weights(nothing)) == 0.0
-    weighted = weighted_reward(before, after, 1e8, checked_weights(nothing | {term: 2}))
+    assert weighted_reward(before, after, 1e8, 0.07, checked_weights(nothing)) == 0.0
+    weighted = weighted_reward(before, after, 1e8, 0.07, checked_weights(nothing | {term: 2}))
     assert weighted == pytest.approx(2 * expected)
 
 

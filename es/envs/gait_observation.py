@@ -19,6 +19,8 @@ those of the two obstacles are added.
 | stance_...       | stance times tilt, tilt rate / 5, hip angle, forward velocity, knee angle              |
 | foot_obstacle_.. | bumps of the obstacles' distance ahead of the toes, at -0.15, 0.1, 0.35, of width 0.25 |
 | swing_obstacle_..| the same and one at 0.75 of width 0.4, times (1 - stance)                              |
+| step_obstacle_.. | stance times bumps ahead of the toes, at 0, 0.2, ... 1.2, of width 0.3                  |
+| reach_obstacle_..| (1 - stance) times the other foot's step_obstacle_                                     |
 """
 
 import numpy as np
@@ -31,12 +33,16 @@ FOOT_BUMPS = (-0.15, 0.1, 0.35)
 FOOT_WIDTH = 0.25
 STRIDE_BUMP = 0.75
 STRIDE_WIDTH = 0.4
+STEP_BUMPS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2)
+STEP_WIDTH = 0.3
 
 _LEG = (
     *("hip", "knee", "ankle", "hip_rate", "knee_rate", "ankle_rate", "foot_height", "foot_x", "strength"),
     *("stance", "stance_tilt", "stance_tilt_rate", "stance_hip", "stance_vx", "stance_knee"),
     *(f"foot_obstacle_{i}" for i in range(len(FOOT_BUMPS))),
     *(f"swing_obstacle_{i}" for i in range(len(FOOT_BUMPS) + 1)),
+    *(f"step_obstacle_{i}" for i in range(len(STEP_BUMPS))),
+    *(f"reach_obstacle_{i}" for i in range(len(STEP_BUMPS))),
 )
 SHARED_VALUES = 5 + len(PELVIS_BUMPS)
 LEG_VALUES = len(_LEG)
@@ -90,13 +96,24 @@ class GaitObservation:
             before_toes = self._bumps(toes_x, FOOT_BUMPS, FOOT_WIDTH)
             in_stride = self._bumps(toes_x, (STRIDE_BUMP,), STRIDE_WIDTH)
             values += before_toes + [(1 - stance) * bump for bump in before_toes + in_stride]
-        return np.array(values)
+            steps = self._bumps(toes_x, STEP_BUMPS, STEP_WIDTH)
+            values += [stance * bump for bump in steps] + [1 - stance] * len(steps)
+        return _reach(np.array(values))
 
     def _bumps(self, x: float, centers: tuple[float, ...], width: float) -> list[float]:
         return [
             _bump(self._ahead, x + center, width) + _bump(self._behind, x + center, width)
             for center in centers
         ]
+
+
+def _reach(values: Array) -> Array:
+    """Multiply each leg's last values by the other leg's step_obstacle."""
+    steps = len(STEP_BUMPS)
+    right, left = SHARED_VALUES + LEG_VALUES, SHARED_VALUES + 2 * LEG_VALUES
+    values[right - steps : right] *= values[left - 2 * steps : left - steps]
+    values[left - steps : left] *= values[right - 2 * steps : right - steps]
+    return values
 
 
 def _bump(obstacle: tuple[float, float, float], x: float, width: float) -> float:

@@ -41,6 +41,7 @@ from es.envs.observations import (
     RelativeObservation,
     add_obstacle_masses,
 )
+from es.envs.obstacle_contact import MARGIN, deepen
 from es.envs.physics import MUSCLES, STEP_SECONDS, Array, Physics
 from es.envs.rewards import checked_weights, original_reward, shaped_reward, weighted_reward
 from es.errors import SimulationError, UsageError
@@ -101,8 +102,9 @@ class LearningToRun(gymnasium.Env[Array, Array]):
 
     **Info** of every step: ``metres``, the pelvis x, which starts at 0 (the only entry of a reset's info);
     ``score``, the sum of original rewards so far, by which the 2017 challenge ranked; ``reward_original`` and
-    ``reward_shaped`` of this step; ``fell``; ``stopped`` by one of the `Limits`; ``failed``;
-    ``survived``, none of these three. After a failure also ``failure``, the reason.
+    ``reward_shaped`` of this step; ``touched``, how often a foot touched another obstacle so far; ``fell``;
+    ``stopped`` by one of the `Limits`; ``failed``; ``survived``, none of these three. After a failure also
+    ``failure``, the reason.
 
     **reset(seed=s)** draws the course and the muscle strengths of 2017's ``reset(seed=s)``; without a seed
     the environment's own stream continues. ``options`` replace what was drawn: ``obstacles``, rows of x, y,
@@ -204,6 +206,8 @@ class LearningToRun(gymnasium.Env[Array, Array]):
         course = _replace(drawn, options or {})
         self._course = Course(course.obstacles - [0.0, self._limits.obstacle_drop, 0.0], course.strengths)
         self._spheres = spheres(self._course.obstacles, self._course_physics, self._max_obstacles)
+        self._seen_spheres = self._spheres[: len(self._course.obstacles)].copy()
+        self._deepest = np.zeros((len(self._seen_spheres), 2))
         self._spheres[:, 1] -= self._limits.solid_drop
         self._physics.reset(self._spheres, self._course.strengths)
         self._ready = True
@@ -236,6 +240,7 @@ class LearningToRun(gymnasium.Env[Array, Array]):
         before, self._observation41 = self._observation41, self._observe41()
         self._observation = self._presented()
         limits = self._physics.limit_torque_square_sum()
+        deepened = deepen(self._observation41, self._seen_spheres, self._deepest)
         original = original_reward(before, self._observation41, limits)
         shaped = shaped_reward(self._observation41, limits)
         self._score += original
@@ -246,7 +251,7 @@ class LearningToRun(gymnasium.Env[Array, Array]):
         if self._reward == "original":
             reward = original
         else:
-            reward = weighted_reward(before, self._observation41, limits, self._weights)
+            reward = weighted_reward(before, self._observation41, limits, deepened, self._weights)
         info = self._info(original, shaped, fell=fell, stopped=stopped, failed=False)
         return self._observation.copy(), reward, terminated, truncated, info
 
@@ -279,6 +284,7 @@ class LearningToRun(gymnasium.Env[Array, Array]):
         strengths, masses = self._course.strengths, OBSTACLE_MASS * self._spheres[:, :2].sum(axis=0)
         return rollout.Course(
             obstacles=self._course.obstacles,
+            spheres=self._seen_spheres,
             strength_left=float(strengths[LEFT_PSOAS]),
             strength_right=float(strengths[RIGHT_PSOAS]),
             mass=BODY_MASS,
@@ -331,6 +337,7 @@ class LearningToRun(gymnasium.Env[Array, Array]):
             "score": self._score,
             "reward_original": original,
             "reward_shaped": shaped,
+            "touched": float(np.count_nonzero(self._deepest > MARGIN)),
             "fell": fell,
             "stopped": stopped,
             "survived": not (fell or stopped or failed),

@@ -28,6 +28,9 @@ class RewardWeights(NamedTuple):
     """Of the penalty for over-extended joints (`ligament_penalty`)."""
     low_swing: float = 0.0
     """Cost per square metre of what the feet leave out under SWING_HEIGHT on their way forward."""
+    touch: float = 0.0
+    """Cost per metre that a foot comes deeper into an obstacle than before
+    (`es.envs.obstacle_contact.deepen`)."""
 
 
 SHAPED = RewardWeights()
@@ -76,20 +79,22 @@ def original_reward(before: Array, after: Array, limit_torque_square_sum: float)
 
 
 def weighted_reward(
-    before: Array, after: Array, limit_torque_square_sum: float, weights: RewardWeights
+    before: Array, after: Array, limit_torque_square_sum: float, deepened: float, weights: RewardWeights
 ) -> float:
-    """Pelvis velocity plus a living bonus, minus lean-back, straight-knee, ligament and low-swing penalties.
+    """Pelvis velocity plus a living bonus, minus what the other weights charge for.
 
-    A knee angle is positive when hyper-extended.
+    A knee angle is positive when hyper-extended. ``deepened`` is that of `es.envs.obstacle_contact.deepen`.
     """
     forward = weights.velocity * (STEP_SECONDS * float(after[4]))
     lean_back = weights.lean * min(0.0, float(after[22] - after[1]))
     knees = weights.straight_knees * (max(0.0, float(after[7]) - 0.1) + max(0.0, float(after[10]) - 0.1))
     ligaments = weights.ligaments * ligament_penalty(limit_torque_square_sum)
     reward = forward + weights.survive + lean_back - knees - ligaments
-    return reward - weights.low_swing * low_swing(before, after) if weights.low_swing else reward
+    if weights.low_swing:
+        reward -= weights.low_swing * low_swing(before, after)
+    return reward - weights.touch * deepened
 
 
 def shaped_reward(after: Array, limit_torque_square_sum: float) -> float:
     """The weighted reward with learning2run's weights."""
-    return weighted_reward(after, after, limit_torque_square_sum, SHAPED)
+    return weighted_reward(after, after, limit_torque_square_sum, 0.0, SHAPED)

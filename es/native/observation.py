@@ -27,6 +27,7 @@ _NOWHERE = gait.NOWHERE[0]
 _PELVIS_BUMPS, _PELVIS_WIDTH = gait.PELVIS_BUMPS, gait.PELVIS_WIDTH
 _FOOT_BUMPS, _FOOT_WIDTH = gait.FOOT_BUMPS, gait.FOOT_WIDTH
 _STRIDE_BUMP, _STRIDE_WIDTH = gait.STRIDE_BUMP, gait.STRIDE_WIDTH
+_STEP_BUMPS, _STEP_WIDTH = gait.STEP_BUMPS, gait.STEP_WIDTH
 _SHARED, _LEG = gait.SHARED_VALUES, gait.LEG_VALUES
 
 
@@ -174,6 +175,15 @@ def _gait(basic: Array, memory: Array, out: Array) -> None:
         x = basic[28 + left_first] + _STRIDE_BUMP
         in_stride = _bump(ahead, x, _STRIDE_WIDTH) + _bump(behind, x, _STRIDE_WIDTH)
         out[start + 15 + 2 * bumps] = (1.0 - stance) * in_stride
+        for i in range(len(_STEP_BUMPS)):
+            x = basic[28 + left_first] + _STEP_BUMPS[i]
+            step = start + 16 + 2 * bumps + i
+            out[step] = stance * (_bump(ahead, x, _STEP_WIDTH) + _bump(behind, x, _STEP_WIDTH))
+            out[step + len(_STEP_BUMPS)] = 1.0 - stance
+    for i in range(len(_STEP_BUMPS)):
+        right = _SHARED + _LEG - len(_STEP_BUMPS) + i
+        out[right] *= out[right + _LEG - len(_STEP_BUMPS)]
+        out[right + _LEG] *= out[right - len(_STEP_BUMPS)]
 
 
 @inlined_rounded

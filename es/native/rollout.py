@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from es.envs import obstacle_contact
 from es.envs.rewards import SWING_HEIGHT
 from es.native import observation, ros2, runge_kutta_merson
 from es.native.compile import entry_point, rounded
@@ -64,6 +65,8 @@ class Course(NamedTuple):
 
     obstacles: Array
     """Shape (k, 3): x, y, visible radius, m, as `es.envs.course.next_obstacle` searches them."""
+    spheres: Array
+    """The same, with the solid radius, as `es.envs.obstacle_contact.deepen` takes them."""
     strength_left: float
     strength_right: float
     mass: float
@@ -90,6 +93,7 @@ class Rules(NamedTuple):
     straight_knees: float
     ligaments: float
     low_swing: float
+    touch: float
     fall_height: float
     wall_speed: float
     wall_grace: float
@@ -113,6 +117,7 @@ class Outcome(NamedTuple):
     """OK, PHYSICS_FAILED or NOT_A_NUMBER."""
     metres: float
     score: float
+    touched: int
     fell: bool
     stopped: bool
 
@@ -148,6 +153,7 @@ def rollout(
     scratch = np.empty(2 * network.sizes.max())
     outputs = np.empty(network.sizes[len(network.sizes) - 1] * (2 if len(network.mirror) else 1))
     action, shift = np.empty(18), np.zeros(1)
+    deepest = np.zeros((len(course.spheres), 2))
     total = sign_total = score = 0.0
     step_size = simulation.step_size
     steps = actions = 0
@@ -209,7 +215,8 @@ def rollout(
             kinematics(y, p, w, basic)
             _complete(course, basic)
             observation.present(rules.observation, basic, memory, values)
-            original, reward = _rewards(rules, previous, basic, limit_torque_square_sum(y, p, w))
+            deepened = _deepen(basic, course.spheres, deepest)
+            original, reward = _rewards(rules, previous, basic, limit_torque_square_sum(y, p, w), deepened)
             score += original
             total += reward
             sign_total += np.sign(reward)
@@ -217,7 +224,11 @@ def rollout(
             done = fell or stopped or steps >= rules.max_steps
             if done:
                 break
-    return Outcome(total, sign_total, steps, actions, ending, basic[1], score, fell, stopped)
+    touched = (deepest > obstacle_contact.MARGIN).sum()
+    return Outcome(total, sign_total, steps, actions, ending, basic[1], score, touched, fell, stopped)
+
+
+_deepen = rounded(obstacle_contact.deepen)
 
 
 @rounded
@@ -260,7 +271,9 @@ def _to_excitations(action: Array, noise: Array, number: int, spread: float) -> 
 
 
 @rounded
-def _rewards(rules: Rules, before: Array, after: Array, limit_torque_squares: float) -> tuple[float, float]:
+def _rewards(
+    rules: Rules, before: Array, after: Array, limit_torque_squares: float, deepened: float
+) -> tuple[float, float]:
     """The original reward and the one in force; see `es.envs.rewards`."""
     penalty = 1e-7 * math.sqrt(limit_torque_squares)
     original = (after[1] - before[1]) - penalty
@@ -272,7 +285,7 @@ def _rewards(rules: Rules, before: Array, after: Array, limit_torque_squares: fl
     reward = forward + rules.survive + lean_back - knees - rules.ligaments * penalty
     if rules.low_swing != 0.0:
         reward -= rules.low_swing * _low_swing(before, after)
-    return original, reward
+    return original, reward - rules.touch * deepened
 
 
 @rounded

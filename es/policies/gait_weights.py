@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from es.envs.gait_observation import FOOT_BUMPS, NAMES_GAIT, PELVIS_BUMPS
+from es.envs.gait_observation import FOOT_BUMPS, NAMES_GAIT, PELVIS_BUMPS, STEP_BUMPS
 
 Array = NDArray[np.float64]
 
@@ -27,15 +27,20 @@ _HAMSTRINGS, _BIFEMSH, _GLUTEUS, _ILIOPSOAS, _RECTUS, _VASTI, _GASTROC, _SOLEUS,
 
 _JOINTS = ("hip", "knee", "ankle")
 _REFLEXES = (
-    *((f"obstacle_{i}", 0.5) for i in range(len(PELVIS_BUMPS))),
-    *((f"swing_obstacle_{i}_r", 0.5) for i in range(len(FOOT_BUMPS) + 1)),
-    *((name, 0.3) for name in ("pelvis_tilt", "pelvis_tilt_rate", "pelvis_height", "pelvis_vx", "pelvis_vy")),
-    *((name, 0.3) for name in ("stance_r", "stance_knee_r", "stance_vx_r", "strength_r")),
-    *((name, 0.3) for name in ("hip_l", "knee_l", "foot_x_l", "stance_l", "strength_l")),
+    *((f"obstacle_{i}", 4.0) for i in range(len(PELVIS_BUMPS))),
+    *((f"swing_obstacle_{i}_r", 4.0) for i in range(len(FOOT_BUMPS) + 1)),
+    *((name, 0.6) for name in ("pelvis_tilt", "pelvis_tilt_rate", "pelvis_height", "pelvis_vx", "pelvis_vy")),
+    *((name, 0.6) for name in ("stance_r", "stance_knee_r", "stance_vx_r", "strength_r")),
+    *((name, 0.6) for name in ("hip_l", "knee_l", "foot_x_l", "stance_l", "strength_l")),
 )
 """What else can drive a joint, with the units of its weight: (input, unit)."""
 
-_STEERING = ("stance_r", "foot_x_r", "hip_rate_r")
+_FOOTHOLDS = tuple(f"{way}_obstacle_{i}_r" for way in ("step", "reach") for i in range(len(STEP_BUMPS)))
+"""And what places the feet between obstacles."""
+
+_BALANCE = ("stance_r", "foot_x_r", "hip_rate_r")
+_STRIDE = tuple(name for name in _FOOTHOLDS if name.startswith("step"))
+_STEERING = (*_BALANCE, *_STRIDE)
 STEERED_BY = tuple(NAMES_GAIT.index(name) for name in _STEERING)
 """What steers the clock (`es.policies.symmetric.Clock`)."""
 
@@ -83,14 +88,16 @@ SETTINGS = (
     _Setting("gastroc_in_plantarflexion", 0.7, 0.4),
     _Setting("gastroc_in_knee_flexion", 0.2, 0.4),
     _Setting("tone", 0.0, 0.5),
-    *(_Setting(f"{joint}_over_{i}", 0.0, 0.3) for joint in _JOINTS for i in range(3)),
+    *(_Setting(f"{joint}_over_{i}", 0.0, 2.0) for joint in _JOINTS for i in range(3)),
 )
 """Names, typical values and units of the parameters, in order; a parameter of 0 is the typical value."""
 
 REFLEXES = (
     *(_Setting(f"{joint}_from_{name}", 0.0, unit) for joint in _JOINTS for name, unit in _REFLEXES),
     *(_Setting(f"tone_{muscle}", 0.0, 0.5) for muscle in range(MUSCLES)),
-    *(_Setting(f"clock_{wave}_{name}", 0.0, 0.5) for name in _STEERING for wave in ("sin", "cos")),
+    *(_Setting(f"clock_{wave}_{name}", 0.0, 0.5) for name in _BALANCE for wave in ("sin", "cos")),
+    *(_Setting(f"{joint}_from_{name}", 0.0, 4.0) for joint in _JOINTS for name in _FOOTHOLDS),
+    *(_Setting(f"clock_{wave}_{name}", 0.0, 1.0) for name in _STRIDE for wave in ("sin", "cos")),
 )
 """More, for a gait that walks already: further reflexes, each muscle's tone, steering of the clock."""
 
@@ -133,7 +140,7 @@ def weights(theta: Array) -> Array:
     for joint, row in drive.items():
         for i in range(3):
             row[_input(f"foot_obstacle_{i}_r")] += s[f"{joint}_gain"] * s[f"{joint}_over_{i}"]
-        for name, _ in _REFLEXES:
+        for name in (*(name for name, _ in _REFLEXES), *_FOOTHOLDS):
             row[_input(name)] += s[f"{joint}_from_{name}"]
 
     rows = np.zeros((MUSCLES, _INPUTS + 1))
