@@ -121,7 +121,7 @@ class Gait(_Section, frozen=True, kw_only=True, tag_field="kind", tag="gait"):
     clock_hz: Annotated[float, Meta(gt=0, le=50)] = 1.3
     """Strides per second of simulated time to begin with."""
     reflexes: bool = False
-    """Whether it also has further reflexes, a tone for each muscle and a steered clock: 137 numbers more,
+    """Whether it also has further reflexes, a tone for each muscle and a steered clock: 145 numbers more,
     for a gait that walks already."""
     head: Squashed | UniformBins | CustomBins = Squashed()
     """How outputs become actions."""

@@ -10,7 +10,7 @@ from es.envs.gait_observation import NAMES_GAIT, GaitObservation
 from es.envs.observations import NAMES_41, mirror
 from es.errors import ExperimentError, UsageError
 from es.policies import registry as policies
-from es.policies.gait_weights import NUM_PARAMS, NUM_REFLEXES, REFLEXES, SETTINGS, SIZES, settings
+from es.policies.gait_weights import NUM_PARAMS, NUM_REFLEXES, OVER, REFLEXES, SETTINGS, SIZES, settings
 
 HEAD = config.Squashed(bias=-2.0, floor=0.05)
 finite = st.floats(-1e3, 1e3)
@@ -84,15 +84,15 @@ def test_a_foot_on_the_ground_tells_both_legs_how_far_the_obstacle_is():
                 obstacle_dx=1.0,
                 obstacle_y=0.0,
                 obstacle_radius=0.1,
-                toes_r_x=0.2,
+                toes_r_x=0.25,
                 toes_l_y=0.2,
                 talus_l_y=0.24,
             )
         )
     )
-    assert seen["step_obstacle_4_r"] == pytest.approx(1.0)  # the right toes stand 0.8 before it
-    assert seen["reach_obstacle_4_l"] == pytest.approx(1.0)  # while the left foot swings
-    assert seen["step_obstacle_4_l"] == seen["reach_obstacle_4_r"] == 0.0
+    assert seen["step_obstacle_3_r"] == pytest.approx(1.0)  # the right toes stand 0.75 before it
+    assert seen["reach_obstacle_3_l"] == pytest.approx(1.0)  # while the left foot swings
+    assert seen["step_obstacle_3_l"] == seen["reach_obstacle_3_r"] == 0.0
 
 
 def linear(*, steered: bool) -> config.Symmetric:
@@ -110,12 +110,24 @@ def test_a_wider_policy_goes_on_from_a_gait(data, successor, reflexes):
     env = runner()
     gait = policies.make(config.Gait(head=HEAD, reflexes=reflexes), env, action_repeat=2)
     theta = data.draw(npst.arrays(np.float64, gait.num_params, elements=st.floats(-3, 3)))
+    if not reflexes:
+        theta[OVER] = 0.0
     other = policies.make(successor, env, action_repeat=2)
     rng = np.random.default_rng(0)
     first, second = gait.bind(theta), other.bind(other.widen(theta, gait.sizes, rng))
     for _ in range(3):
         observation = rng.standard_normal(len(NAMES_GAIT))
         np.testing.assert_array_equal(first(observation), second(observation))
+
+
+def test_what_chance_made_of_obstacles_on_flat_ground_is_forgotten_when_reflexes_begin():
+    env, rng = runner(), np.random.default_rng(0)
+    reflexes = policies.make(config.Gait(head=HEAD, reflexes=True), env, action_repeat=2)
+    theta = np.ones(NUM_PARAMS)
+    wider = reflexes.widen(theta, SIZES, rng)
+    assert (wider[:NUM_PARAMS] == 1.0).sum() == NUM_PARAMS - wider[OVER].size
+    assert not wider[OVER].any()
+    np.testing.assert_array_equal(reflexes.widen(wider + 1, SIZES, rng), wider + 1)
 
 
 def test_a_policy_without_steering_goes_on_from_a_gait_that_does_not_steer():

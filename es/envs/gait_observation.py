@@ -19,7 +19,7 @@ those of the two obstacles are added.
 | stance_...       | stance times tilt, tilt rate / 5, hip angle, forward velocity, knee angle              |
 | foot_obstacle_.. | bumps of the obstacles' distance ahead of the toes, at -0.15, 0.1, 0.35, of width 0.25 |
 | swing_obstacle_..| the same and one at 0.75 of width 0.4, times (1 - stance)                              |
-| step_obstacle_.. | stance times bumps ahead of the toes, at 0, 0.2, ... 1.2, of width 0.3                  |
+| step_obstacle_.. | stance times bumps ahead of the toes, at 0, 0.25, ... 1.75, of width 0.35               |
 | reach_obstacle_..| (1 - stance) times the other foot's step_obstacle_                                     |
 """
 
@@ -33,8 +33,8 @@ FOOT_BUMPS = (-0.15, 0.1, 0.35)
 FOOT_WIDTH = 0.25
 STRIDE_BUMP = 0.75
 STRIDE_WIDTH = 0.4
-STEP_BUMPS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2)
-STEP_WIDTH = 0.3
+STEP_BUMPS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+STEP_WIDTH = 0.35
 
 _LEG = (
     *("hip", "knee", "ankle", "hip_rate", "knee_rate", "ankle_rate", "foot_height", "foot_x", "strength"),

@@ -10,7 +10,7 @@ from es.envs.gait_observation import NAMES_GAIT
 from es.envs.observations import mirror
 from es.errors import ExperimentError
 from es.native.network import Network
-from es.policies.gait_weights import HARMONICS, NUM_PARAMS, NUM_REFLEXES, SIZES, STEERED_BY, weights
+from es.policies.gait_weights import HARMONICS, NUM_PARAMS, NUM_REFLEXES, OVER, SIZES, STEERED_BY, weights
 from es.policies.heads import Head
 from es.policies.mlp import bound
 from es.policies.symmetric import Clock, Symmetric
@@ -42,6 +42,9 @@ class Gait:
     def widen(self, theta: Array, sizes: tuple[int, ...], rng: np.random.Generator) -> Array:
         """The same parameters, and reflexes of zero strength where there were none.
 
+        Where reflexes begin, so does what heeds obstacles: a plain gait is searched for on flat ground, where
+        chance alone moves those parameters.
+
         Raises:
             ExperimentError: those of another policy.
         """
@@ -50,7 +53,10 @@ class Gait:
                 f"warm_start.checkpoint: expected a gait policy of at most {self.num_params} parameters, got "
                 f"{theta.size}"
             )
-        return np.concatenate([theta, np.zeros(self.num_params - theta.size)])
+        wider = np.concatenate([theta, np.zeros(self.num_params - theta.size)])
+        if theta.size < self.num_params:
+            wider[OVER] = 0.0
+        return wider
 
     def network(self, theta: Array) -> Network:
         """What the compiled forward pass needs, with these parameters."""

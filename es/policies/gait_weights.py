@@ -2,8 +2,8 @@
 
 Each leg's hip, knee and ankle follow targets that are functions of the phase (offset and two harmonics), by
 proportional-derivative rules whose outputs drive flexors and extensors in opposition; in stance the trunk's
-tilt drives the hip, and extensors get a support bias; an obstacle before the toes shifts the targets. The
-idea of pattern generators with reflexes: G. Taga (1995), Biol. Cybern. 73, 97-111; H. Geyer, H. Herr (2010),
+tilt drives the hip, and extensors get a support bias. With reflexes, obstacles shift the targets. The idea of
+pattern generators with reflexes: G. Taga (1995), Biol. Cybern. 73, 97-111; H. Geyer, H. Herr (2010),
 IEEE TNSRE 18, 263-273.
 
 A search in so few dimensions finds a gait where one among all weights does not; later stages of training
@@ -88,7 +88,7 @@ SETTINGS = (
     _Setting("gastroc_in_plantarflexion", 0.7, 0.4),
     _Setting("gastroc_in_knee_flexion", 0.2, 0.4),
     _Setting("tone", 0.0, 0.5),
-    *(_Setting(f"{joint}_over_{i}", 0.0, 2.0) for joint in _JOINTS for i in range(3)),
+    *(_Setting(f"{joint}_over_{i}", 0.0, 2.0) for joint in _JOINTS for i in range(len(FOOT_BUMPS))),
 )
 """Names, typical values and units of the parameters, in order; a parameter of 0 is the typical value."""
 
@@ -100,6 +100,9 @@ REFLEXES = (
     *(_Setting(f"clock_{wave}_{name}", 0.0, 1.0) for name in _STRIDE for wave in ("sin", "cos")),
 )
 """More, for a gait that walks already: further reflexes, each muscle's tone, steering of the clock."""
+
+OVER = slice(len(SETTINGS) - len(_JOINTS) * len(FOOT_BUMPS), len(SETTINGS))
+"""Which parameters of a plain gait heed obstacles."""
 
 NUM_PARAMS = len(SETTINGS)
 NUM_REFLEXES = len(REFLEXES)
