@@ -1,12 +1,16 @@
+import sys
 from pathlib import Path
+from typing import ClassVar
 
+import gymnasium
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from es import config
 from es.run_dir import RunDir
 from tests.reproduction import __main__ as command
-from tests.reproduction import results
+from tests.reproduction import ppo, results
 from tests.reproduction.results import Result
 from tests.reproduction.tasks import TASKS, Task
 
@@ -71,3 +75,27 @@ def test_training_skips_what_is_finished_and_refuses_runs_of_other_settings(
     refused = CliRunner().invoke(command.main, options)
     assert refused.exit_code == 1
     assert "toy-1 was made with other settings; remove it to train again" in refused.output
+
+
+def test_the_comparison_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "stable_baselines3", None)
+    done = CliRunner().invoke(ppo.main)
+    assert done.exit_code == 1
+    assert "pip install stable-baselines3" in done.output
+
+
+def test_the_comparison_holds_actions_and_keeps_muscles_awake() -> None:
+    class Recorder(gymnasium.Env[np.ndarray, np.ndarray]):
+        observation_space = gymnasium.spaces.Box(-1.0, 1.0, (1,))
+        action_space = gymnasium.spaces.Box(0.0, 1.0, (2,))
+        steps: ClassVar[list[list[float]]] = []
+
+        def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, object]]:
+            self.steps.append(action.tolist())
+            return np.zeros(1), 1.5, len(self.steps) == 3, False, {}
+
+    env = ppo.Repeated(Recorder(), 2)
+    first, second = (env.step(np.array([-2.0, 1.0])) for _ in range(2))
+    assert first[1:3] == (3.0, False)
+    assert second[1:3] == (1.5, True)  # the episode ended in its first step
+    assert Recorder.steps == [[0.05, 1.0]] * 3
