@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from es import config
+from es.envs.learning_to_run import Limits
 from es.errors import UsageError
 
 ENVIRONMENT = "es/LearningToRun-v0"
@@ -75,13 +76,16 @@ PROTOCOLS = {
 def graded(environment: config.Environment, protocol: Protocol) -> config.Environment:
     """The environment under a round's rules; what belongs to the policy, its observation, stays.
 
+    What training adds, walls that end an episode or obstacles that are lowered, goes.
+
     Raises:
         UsageError: the environment is not Learning to Run.
     """
     if environment.id != ENVIRONMENT:
         raise UsageError(f"--protocol grades {ENVIRONMENT} only; this run trained on {environment.id}")
     rules = COMMON | {"max_obstacles": protocol.max_obstacles}
-    return msgspec.structs.replace(environment, arguments={**environment.arguments, **rules})
+    kept = {name: value for name, value in environment.arguments.items() if name not in Limits._fields}
+    return msgspec.structs.replace(environment, arguments={**kept, **rules})
 
 
 def standing(protocol: Protocol, score: float) -> str:

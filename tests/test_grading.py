@@ -21,6 +21,9 @@ EASY = {
     "backend": "native",
     "integrator": "see2",
     "accuracy": 0.1,
+    "wall_speed": 1.0,
+    "highest_tilt": 0.5,
+    "solid_drop": 0.05,
 }
 
 
