@@ -366,7 +366,7 @@ class RunDir:
         raise RunDirectoryError(f"{self.path}: nothing to resume from: {reason}")
 
     def export(self, destination: Path, generation: int, records: int) -> Self:
-        """Copy what is worth handing on: one checkpoint, and a curve of at most so many generation records.
+        """Copy what is worth handing on: one checkpoint, and a curve of so many generation records and the evaluations.
 
         Raises:
             UsageError: the destination exists.
@@ -385,9 +385,12 @@ class RunDir:
         copy.save_checkpoint(experiment, state)
         history = [record for record in self.generations() if record.generation <= generation]
         step = max(1, -(-len(history) // records))
-        for record in history[::-1][::step][::-1]:  # the last one is among them
-            copy.append(record)
-        for evaluation in self.evaluations().values():
+        evaluations = self.evaluations()
+        for record in history:
+            # The last one is among them, and what evaluations are plotted at.
+            if (generation - record.generation) % step == 0 or record.generation in evaluations:
+                copy.append(record)
+        for evaluation in evaluations.values():
             if evaluation.generation <= generation:
                 copy.append(evaluation)
         copy.write_info(msgspec.structs.replace(self.info(), finished=True))

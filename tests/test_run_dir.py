@@ -133,12 +133,12 @@ def test_an_export_is_a_run_with_one_policy_and_a_thinner_curve(runs_dir: Path, 
     for generation in range(1, 8):
         run.append(generation_record(generation))
         run.save_checkpoint(EXPERIMENT, state(generation))
-    run.append(evaluation_record(0))
-    run.append(evaluation_record(7))
+    for generation in (0, 3, 7):
+        run.append(evaluation_record(generation))
     copy = run.export(tmp_path / "copy", 6, records=3)
     assert copy.checkpoints() == [6]
-    assert [record.generation for record in copy.generations()] == [2, 4, 6]
-    assert list(copy.evaluations()) == [0]
+    assert [record.generation for record in copy.generations()] == [2, 3, 4, 6]
+    assert list(copy.evaluations()) == [0, 3]
     assert copy.status() == "finished"
     assert copy.experiment() == EXPERIMENT
     with pytest.raises(UsageError, match="copy exists already"):
