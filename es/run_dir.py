@@ -366,7 +366,7 @@ class RunDir:
         raise RunDirectoryError(f"{self.path}: nothing to resume from: {reason}")
 
     def export(self, destination: Path, generation: int, records: int) -> Self:
-        """Copy what is worth handing on: one checkpoint, and a curve of so many generations and all evaluations.
+        """Copy what is worth handing on: one checkpoint, a curve of so many generations, all evaluations.
 
         Raises:
             UsageError: the destination exists.
