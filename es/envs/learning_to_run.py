@@ -120,8 +120,8 @@ class LearningToRun(gymnasium.Env[Array, Array]):
         observation: "41", the challenge's own, "82", learning2run's, or "gait"
             (`es.envs.gait_observation`).
         reward: "original", "shaped" or "weighted", the shaped one with other weights (`es.envs.rewards`).
-        reward_weights: for "weighted", the weights that differ from the shaped reward's: velocity, survive,
-            lean, straight_knees, ligaments (`es.envs.rewards.RewardWeights`).
+        reward_weights: for "weighted", the weights that differ from the shaped reward's
+            (`es.envs.rewards.RewardWeights`).
         course: "literal", the obstacles 2017's code really made, all of radius 0.1 m whatever is seen; or
             "intended", obstacles as large as they look (`es.envs.course.spheres`).
         backend: which physics computes the runner (`es.envs.backends`).

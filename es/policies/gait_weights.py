@@ -141,7 +141,7 @@ def weights(theta: Array) -> Array:
     hip[_input("pelvis_vx")] += s["speed_hip"]
     ankle[_input("stance_vx_r")] += s["stance_speed_ankle"]
     for joint, row in drive.items():
-        for i in range(3):
+        for i in range(len(FOOT_BUMPS)):
             row[_input(f"foot_obstacle_{i}_r")] += s[f"{joint}_gain"] * s[f"{joint}_over_{i}"]
         for name in (*(name for name, _ in _REFLEXES), *_FOOTHOLDS):
             row[_input(name)] += s[f"{joint}_from_{name}"]

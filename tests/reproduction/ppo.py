@@ -14,7 +14,7 @@ import psutil
 
 from es import config
 from es.envs import registry
-from es.grading import COMMON, PROTOCOLS
+from es.grading import PROTOCOLS, graded
 
 ENVIRONMENTS = 4
 FLOOR = 0.05
@@ -57,10 +57,9 @@ class Repeated(gymnasium.Wrapper[Any, Any, Any, Any]):
         return observation, total, terminated, truncated, info
 
 
-def make(given: config.Environment, **arguments: Any) -> gymnasium.Env[Any, Any]:
-    """The environment of the experiment's last stage, with some arguments replaced."""
-    replaced = config.Environment(id=given.id, arguments={**given.arguments, **arguments})
-    return Repeated(registry.make(replaced), given.action_repeat)
+def make(given: config.Environment) -> gymnasium.Env[Any, Any]:
+    """The environment for PPO."""
+    return Repeated(registry.make(given), given.action_repeat)
 
 
 @click.command()
@@ -104,9 +103,7 @@ def main(core_hours: float, episodes: int, seed: int) -> None:
     model.learn(10**12, callback=UntilTime())
     click.echo(f"{model.num_timesteps * given.action_repeat:,} steps in {core_hours:g} core-hours")
 
-    round2 = {**COMMON, "max_obstacles": PROTOCOLS["round2"].max_obstacles, "reward": "original"}
-    without = {"reward_weights": None, "wall_speed": 0.0, "lowest_tilt": -100.0, "highest_tilt": 100.0}
-    judge = make(given, **round2, **without)
+    judge = make(graded(given, PROTOCOLS["round2"]))
     metres = []
     for course in range(1, episodes + 1):
         observation, _ = judge.reset(seed=course)
