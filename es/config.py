@@ -435,6 +435,8 @@ class Ramp(_Section, frozen=True, kw_only=True):
     """Not beyond this value."""
     when: Condition
     """What has to hold."""
+    back_when: Condition | None = None
+    """Where this holds and `when` does not, the step is taken back, but never beyond `start`."""
 
     def __post_init__(self) -> None:
         """Demand a direction."""

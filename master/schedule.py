@@ -68,15 +68,15 @@ def next_population(rule: config.Population, population: int, mean_length: float
 
 def next_ramps(rules: Sequence[config.Ramp], values: Sequence[float], means: Signals) -> tuple[float, ...]:
     """Each ramp's next value."""
-    return tuple(
-        _step(rule, value) if holds(rule.when, means) else value
-        for rule, value in zip(rules, values, strict=True)
-    )
+    return tuple(_next(rule, value, means) for rule, value in zip(rules, values, strict=True))
 
 
-def _step(rule: config.Ramp, value: float) -> float:
-    moved = value + rule.step
-    return min(moved, rule.limit) if rule.step > 0 else max(moved, rule.limit)
+def _next(rule: config.Ramp, value: float, means: Signals) -> float:
+    if holds(rule.when, means):
+        value += rule.step
+    elif rule.back_when is not None and holds(rule.back_when, means):
+        value -= rule.step
+    return min(max(value, min(rule.start, rule.limit)), max(rule.start, rule.limit))
 
 
 def is_over(until: config.Until | None, generations: int, steps: int, means: Signals) -> bool:
@@ -108,5 +108,6 @@ def check_metrics(experiment: config.Experiment, means: Signals) -> None:
     ends = [stage.until.when for stage in experiment.stage if stage.until and stage.until.when]
     ramps += experiment.ramp
     known = {ramp.argument: ramp.start for ramp in ramps} | means
-    for condition in [*ends, *(ramp.when for ramp in ramps)]:
+    moves = [condition for ramp in ramps for condition in (ramp.when, ramp.back_when) if condition]
+    for condition in [*ends, *moves]:
         holds(condition, known)

@@ -104,6 +104,23 @@ def test_a_ramp_moves_while_its_condition_holds_and_stops_at_its_limit() -> None
     assert schedule.next_ramps((up, down), values, far) == (1.7, 0.0)
 
 
+@given(st.lists(st.floats(0, 4), max_size=60))
+def test_a_ramp_gives_way_where_it_may_and_stays_between_start_and_limit(metres: list[float]) -> None:
+    near = config.Condition(metric="metres", at_most=1.0)
+    up = config.Ramp(argument="wall_speed", start=1.0, step=0.5, limit=1.7, when=FAR, back_when=near)
+    down = config.Ramp(argument="obstacle_drop", start=0.06, step=-0.05, limit=0.0, when=FAR, back_when=near)
+    values = (1.0, 0.06)
+    for x in metres:
+        before, values = values, schedule.next_ramps((up, down), values, {"return": 0.0, "metres": x})
+        assert 1.0 <= values[0] <= 1.7 and 0.0 <= values[1] <= 0.06
+        if schedule.holds(FAR, {"metres": x}):
+            assert values[0] == min(before[0] + 0.5, 1.7) and values[1] == max(before[1] - 0.05, 0.0)
+        elif x <= 1.0:
+            assert values[0] == max(before[0] - 0.5, 1.0) and values[1] == min(before[1] + 0.05, 0.06)
+        else:
+            assert values == before
+
+
 def test_a_ramp_that_the_next_stage_has_too_goes_on() -> None:
     up = config.Ramp(argument="wall_speed", start=1.0, step=0.5, limit=1.7, when=FAR)
     down = config.Ramp(argument="obstacle_drop", start=0.06, step=-0.05, limit=0.0, when=FAR)
