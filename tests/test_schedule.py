@@ -112,11 +112,14 @@ def test_a_ramp_gives_way_where_it_may_and_stays_between_start_and_limit(metres:
     values = (1.0, 0.06)
     for x in metres:
         before, values = values, schedule.next_ramps((up, down), values, {"return": 0.0, "metres": x})
-        assert 1.0 <= values[0] <= 1.7 and 0.0 <= values[1] <= 0.06
+        assert 1.0 <= values[0] <= 1.7
+        assert 0.0 <= values[1] <= 0.06
         if schedule.holds(FAR, {"metres": x}):
-            assert values[0] == min(before[0] + 0.5, 1.7) and values[1] == max(before[1] - 0.05, 0.0)
+            assert values[0] == min(before[0] + 0.5, 1.7)
+            assert values[1] == max(before[1] - 0.05, 0.0)
         elif x <= 1.0:
-            assert values[0] == max(before[0] - 0.5, 1.0) and values[1] == min(before[1] + 0.05, 0.06)
+            assert values[0] == max(before[0] - 0.5, 1.0)
+            assert values[1] == min(before[1] + 0.05, 0.06)
         else:
             assert values == before
 
