@@ -54,7 +54,7 @@ def both(env: envs.Env, policy: policies.Policy, theta: np.ndarray, **given: Any
 
 
 @pytest.mark.parametrize("observation", ["41", "82", "gait"])
-@pytest.mark.parametrize("integrator", ["rkm", "ros2"])
+@pytest.mark.parametrize("integrator", ["rkm", "ros2", "ros2_coarse"])
 @settings(max_examples=12)
 @given(
     data=st.data(),

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parent
 GOLDEN = [ROOT / "golden", ROOT.parent.parent / "shared" / "learning_to_run" / "golden"]
 POSITIONS = [0, 1, 2, *range(6, 12), 18, 19, *range(22, 36)]
 RATES = [3, 4, 5, *range(12, 18), 20, 21]
+ROS2: tuple[Integrator, ...] = ("ros2", "ros2_coarse")
 NOTHING = np.zeros((0, 3))
 STRONG = np.ones(18)
 BODY_MASS, OBSTACLE_MASS = 79.6646, 1e-4
@@ -149,7 +150,15 @@ def test_ros2_stays_near_the_tight_solution() -> None:
         assert np.quantile(fast_distance, quantile) < 3.0 * np.quantile(loose_distance, quantile)
 
 
-@pytest.mark.parametrize("integrator", ["rkm", "ros2"])
+def test_coarse_steps_differ_only_where_shorter_ones_are_asked_for() -> None:
+    excitations = random_excitations(1, 40, 5)
+    fine, coarse = (play(NativePhysics(name, 0.03), NOTHING, STRONG, excitations) for name in ROS2)
+    np.testing.assert_array_equal(fine, coarse)
+    fine, coarse = (play(NativePhysics(name, 1e-7), NOTHING, STRONG, excitations) for name in ROS2)
+    assert 0.0 < np.abs(fine[:, :3] - coarse[:, :3]).max() < 1e-3
+
+
+@pytest.mark.parametrize("integrator", ["rkm", "ros2", "ros2_coarse"])
 def test_earlier_episodes_leave_no_trace(integrator: Integrator) -> None:
     obstacles = np.array([[0.3, 0.0, 0.1]])
     excitations = random_excitations(1, 40, 5)
@@ -161,7 +170,7 @@ def test_earlier_episodes_leave_no_trace(integrator: Integrator) -> None:
 
 
 @settings(max_examples=15, deadline=None)
-@given(seed=st.integers(0, 10_000), integrator=st.sampled_from(["rkm", "ros2"]))
+@given(seed=st.integers(0, 10_000), integrator=st.sampled_from(["rkm", "ros2", "ros2_coarse"]))
 def test_any_excitation_keeps_the_runner_finite(seed: int, integrator: Integrator) -> None:
     rng = np.random.default_rng(seed)
     obstacles = np.column_stack(
@@ -171,7 +180,7 @@ def test_any_excitation_keeps_the_runner_finite(seed: int, integrator: Integrato
     assert np.isfinite(seen).all()
 
 
-@pytest.mark.parametrize("integrator", ["rkm", "ros2"])
+@pytest.mark.parametrize("integrator", ["rkm", "ros2", "ros2_coarse"])
 def test_an_impossible_step_is_an_error_and_reset_recovers(integrator: Integrator) -> None:
     physics = NativePhysics(integrator)
     physics.reset(NOTHING, STRONG)

@@ -36,6 +36,7 @@ class Simulation(NamedTuple):
     implicit: bool
     step_size: float
     accuracy: float
+    shortest: float
     coordinates: int
 
 
@@ -190,6 +191,7 @@ def rollout(
                     STEP_SECONDS,
                     step_size,
                     simulation.accuracy,
+                    simulation.shortest,
                 )
                 reached = step_size > 0.0
             else:

@@ -52,6 +52,7 @@ def advance(
     duration: float,
     step_size: float,
     accuracy: float,
+    shortest: float,
 ) -> float:
     """Integrate y in place; returns the step size to go on with, or -1 if the integration failed.
 
@@ -66,6 +67,7 @@ def advance(
         duration: s.
         step_size: to begin with, s.
         accuracy: bound for the error norm.
+        shortest: no step is made shorter than half of this for the sake of accuracy, s.
     """
     f0, k1, k2, trial = w.stages[0], w.stages[1], w.stages[2], w.trial
     start = 0.0
@@ -105,12 +107,13 @@ def advance(
             w.error[i] = 0.5 * h * (k1[i] + k2[i])
             trial[i] = y[i] + h * k1[i] + w.error[i]
         error = CAUTION * error_norm(w.error, y, COORDINATES)
-        fresh = error <= accuracy
+        fresh = error <= accuracy or (h <= shortest and math.isfinite(error))
         if fresh:
             step_size = h * min(max(0.8 * math.sqrt(accuracy / error), 1.0), 2.0) if error > 0.0 else 2.0 * h
             for i in range(STATE):
                 y[i] = trial[i]
             start = end
+            step_size = max(step_size, shortest)
             if start >= duration:
                 return step_size
         else:

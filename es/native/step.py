@@ -18,6 +18,7 @@ def step(
     duration: float,
     step_size: float,
     accuracy: float,
+    shortest: float,
     coordinates: int,
 ) -> float:
     """Integrate the state y in place; returns the step size to go on with, or -1 if the integration failed.
@@ -33,11 +34,14 @@ def step(
         duration: s.
         step_size: to begin with, s.
         accuracy: bound for the error norm, see ``es.native.step_size``.
+        shortest: of the steps of ROS2, s, see there.
         coordinates: how many the norm's means run over in Runge-Kutta-Merson, see there.
     """
     p, w, inner = packed_parameters[0], packed_workspaces[0], packed_workspaces[1]
     if implicit:
-        return ros2.advance(y, excitations, max_force, obstacles, p, w, inner, duration, step_size, accuracy)
+        return ros2.advance(
+            y, excitations, max_force, obstacles, p, w, inner, duration, step_size, accuracy, shortest
+        )
     return runge_kutta_merson.advance(
         y, excitations, max_force, obstacles, p, w, duration, step_size, accuracy, coordinates
     )

@@ -29,9 +29,9 @@ _JOINTS = ("hip", "knee", "ankle")
 _REFLEXES = (
     *((f"obstacle_{i}", 4.0) for i in range(len(PELVIS_BUMPS))),
     *((f"swing_obstacle_{i}_r", 4.0) for i in range(len(FOOT_BUMPS) + 1)),
-    *((name, 0.6) for name in ("pelvis_tilt", "pelvis_tilt_rate", "pelvis_height", "pelvis_vx", "pelvis_vy")),
-    *((name, 0.6) for name in ("stance_r", "stance_knee_r", "stance_vx_r", "strength_r")),
-    *((name, 0.6) for name in ("hip_l", "knee_l", "foot_x_l", "stance_l", "strength_l")),
+    *((name, 0.7) for name in ("pelvis_tilt", "pelvis_tilt_rate", "pelvis_height", "pelvis_vx", "pelvis_vy")),
+    *((name, 0.7) for name in ("stance_r", "stance_knee_r", "stance_vx_r", "strength_r")),
+    *((name, 0.7) for name in ("hip_l", "knee_l", "foot_x_l", "stance_l", "strength_l")),
 )
 """What else can drive a joint, with the units of its weight: (input, unit)."""
 
@@ -88,16 +88,16 @@ SETTINGS = (
     _Setting("gastroc_in_plantarflexion", 0.7, 0.4),
     _Setting("gastroc_in_knee_flexion", 0.2, 0.4),
     _Setting("tone", 0.0, 0.5),
-    *(_Setting(f"{joint}_over_{i}", 0.0, 2.0) for joint in _JOINTS for i in range(len(FOOT_BUMPS))),
+    *(_Setting(f"{joint}_over_{i}", 0.0, 0.6) for joint in _JOINTS for i in range(len(FOOT_BUMPS))),
 )
 """Names, typical values and units of the parameters, in order; a parameter of 0 is the typical value."""
 
 REFLEXES = (
     *(_Setting(f"{joint}_from_{name}", 0.0, unit) for joint in _JOINTS for name, unit in _REFLEXES),
-    *(_Setting(f"tone_{muscle}", 0.0, 0.5) for muscle in range(MUSCLES)),
-    *(_Setting(f"clock_{wave}_{name}", 0.0, 0.5) for name in _BALANCE for wave in ("sin", "cos")),
+    *(_Setting(f"tone_{muscle}", 0.0, 1.2) for muscle in range(MUSCLES)),
+    *(_Setting(f"clock_{wave}_{name}", 0.0, 0.2) for name in _BALANCE for wave in ("sin", "cos")),
     *(_Setting(f"{joint}_from_{name}", 0.0, 4.0) for joint in _JOINTS for name in _FOOTHOLDS),
-    *(_Setting(f"clock_{wave}_{name}", 0.0, 1.0) for name in _STRIDE for wave in ("sin", "cos")),
+    *(_Setting(f"clock_{wave}_{name}", 0.0, 0.3) for name in _STRIDE for wave in ("sin", "cos")),
 )
 """More, for a gait that walks already: further reflexes, each muscle's tone, steering of the clock."""
 
