@@ -67,7 +67,8 @@ def advance(
         duration: s.
         step_size: to begin with, s.
         accuracy: bound for the error norm.
-        shortest: no step is made shorter than half of this for the sake of accuracy, s.
+        shortest: a step of this length or less counts as accurate, and the next wants to be this long at
+            least, s; one that was refused at more can be cut to a tenth of it.
     """
     f0, k1, k2, trial = w.stages[0], w.stages[1], w.stages[2], w.trial
     start = 0.0
