@@ -56,6 +56,7 @@ def train(
             continue
         collector.open(update.message(run_id, experiment, earlier), (), evaluations.start(generation))
     threads = perturbations.threads()
+    following = state
     try:
         while not update.budget_spent(experiment, state, elapsed):
             began = time.monotonic()
@@ -82,7 +83,7 @@ def train(
                 observer.episodes_arrived(arrivals, collector.fleet)
             arrivals.sort(key=lambda arrival: arrival.outcome.index)
             outcomes = [arrival.outcome for arrival in arrivals]
-            new_state, norms = update.advance(experiment, state, outcomes, drawn)
+            following, norms = update.advance(experiment, state, outcomes, drawn)
             drawn.close()
             seconds = time.monotonic() - began
             elapsed += seconds
@@ -100,7 +101,7 @@ def train(
                 rejected=collector.rejected,
             )
             run.append(record)
-            best, state = record.return_best, new_state
+            best, state = record.return_best, following
             if state.generation % experiment.checkpoint.every == 0:
                 run.save_checkpoint(experiment, state)
                 saved = state.generation
@@ -113,6 +114,8 @@ def train(
                 evaluations.add(arrival)
     finally:
         threads.shutdown(cancel_futures=True)
+        if following is not state and any(r.generation == following.generation for r in run.generations()):
+            state = following  # interrupted after its record was written
         if saved != state.generation:
             run.save_checkpoint(experiment, state)
     return state

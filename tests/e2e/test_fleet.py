@@ -19,8 +19,12 @@ import redis
 from es import checkpoint, config, noise, protocol
 from es.protocol import Announcement, MasterClient
 from es.redis_server import RedisServer
-from es.run_dir import RunDir
+from es.run_dir import EvaluationRecord, GenerationRecord, RunDir
+from master import loop, update
+from master.collector import Collector
+from master.policies import build_policy
 from tests import in_process
+from tests.benchmarks.scale import Silent
 from tests.processes import checkpoint_bytes, es, kill_tree, lines, start, wait_until
 from tests.proxy import Proxy
 from worker import agent
@@ -228,6 +232,35 @@ def test_an_interrupted_run_says_how_to_go_on_and_loses_nothing(tmp_path: Path, 
     last = f"{GENERATIONS:08d}.npz"
     ours, theirs = (checkpoint.load(run / "checkpoints" / last)[1] for run in (runs_dir / "cut", expected))
     np.testing.assert_array_equal(ours.search.theta, theirs.search.theta)
+
+
+class InterruptedAfterRecord(RunDir):
+    """Ctrl-C arrives when the third record is written and nothing is known of it yet."""
+
+    def append(self, record: GenerationRecord | EvaluationRecord) -> None:
+        super().append(record)
+        if isinstance(record, GenerationRecord) and record.generation == 3:
+            raise KeyboardInterrupt
+
+
+def test_an_interruption_between_a_record_and_its_state_keeps_both(fleet: Fleet) -> None:
+    experiment = config.load("lqr", ["evaluation.every=1000", "checkpoint.every=100"])
+    run = InterruptedAfterRecord.create(fleet.runs_dir, experiment, None, agent.software_version())
+    state = update.initial_state(experiment, build_policy(experiment))
+    run_id = run.info().run_id
+    connection = protocol.connect(fleet.redis_url)
+    collector = Collector(
+        MasterClient(connection, fleet.redis_url, run_id),
+        Announcement(run_id, agent.software_version(), noise.fingerprint(), msgspec.json.encode(experiment)),
+        observation_size=state.statistics.mean.size,
+        patience=60.0,
+        supervise=lambda: None,
+    )
+    fleet.worker()
+    with pytest.raises(KeyboardInterrupt):
+        loop.train(run, experiment, state, collector, Silent())
+    assert run.checkpoints()[-1] == len(run.generations()) == 3
+    assert run.load_checkpoint(3).generation == 3
 
 
 def test_a_restarted_redis_costs_nothing(fleet: Fleet, expected: Path, redis_server: RedisServer) -> None:
