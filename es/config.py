@@ -28,6 +28,7 @@ Even = Annotated[int, Meta(ge=2, multiple_of=2, le=10**7)]
 Seed = Annotated[int, Meta(ge=0, le=2**62)]
 Shaping = Literal["centered_ranks", "raw", "sign", "centered_sign_ranks"]
 Activation = Literal["tanh", "relu", "elu", "lrelu"]
+Reflexes = Literal["none", "balance", "all"]
 
 
 class _Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -120,9 +121,11 @@ class Gait(_Section, frozen=True, kw_only=True, tag_field="kind", tag="gait"):
 
     clock_hz: Annotated[float, Meta(gt=0, le=50)] = 1.3
     """Strides per second of simulated time to begin with."""
-    reflexes: bool = False
-    """Whether it also has further reflexes, a tone for each muscle and a steered clock: 145 numbers more,
-    for a gait that walks already."""
+    reflexes: Reflexes = "none"
+    """Further reflexes, for a gait that walks already: "balance" adds those that heed no obstacle, a tone for
+    each muscle and a clock that the legs steer (96 numbers in all), "all" what places the feet too (193)."""
+    start: Literal["typical", "running"] = "typical"
+    """Where it begins: at typical values, or at the joint angles of human running from a random moment on."""
     head: Squashed | UniformBins | CustomBins = Squashed()
     """How outputs become actions."""
 

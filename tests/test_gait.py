@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,6 +11,7 @@ from es.envs import registry as envs
 from es.envs.gait_observation import NAMES_GAIT, GaitObservation
 from es.envs.observations import NAMES_41, mirror
 from es.errors import ExperimentError, UsageError
+from es.policies import human_running
 from es.policies import registry as policies
 from es.policies.gait_weights import NUM_PARAMS, NUM_REFLEXES, OVER, REFLEXES, SETTINGS, SIZES, settings
 
@@ -103,14 +106,14 @@ def linear(*, steered: bool) -> config.Symmetric:
 
 @given(
     data=st.data(),
-    successor=st.sampled_from([config.Gait(head=HEAD, reflexes=True), linear(steered=True)]),
-    reflexes=st.booleans(),
+    successor=st.sampled_from([config.Gait(head=HEAD, reflexes="all"), linear(steered=True)]),
+    reflexes=st.sampled_from(["none", "balance", "all"]),
 )
 def test_a_wider_policy_goes_on_from_a_gait(data, successor, reflexes):
     env = runner()
     gait = policies.make(config.Gait(head=HEAD, reflexes=reflexes), env, action_repeat=2)
     theta = data.draw(npst.arrays(np.float64, gait.num_params, elements=st.floats(-3, 3)))
-    if not reflexes and isinstance(successor, config.Gait):
+    if reflexes == "none" and isinstance(successor, config.Gait):
         theta[OVER] = 0.0  # the next test's
     other = policies.make(successor, env, action_repeat=2)
     rng = np.random.default_rng(0)
@@ -122,12 +125,23 @@ def test_a_wider_policy_goes_on_from_a_gait(data, successor, reflexes):
 
 def test_what_chance_made_of_obstacles_on_flat_ground_is_forgotten_when_reflexes_begin():
     env, rng = runner(), np.random.default_rng(0)
-    reflexes = policies.make(config.Gait(head=HEAD, reflexes=True), env, action_repeat=2)
+    reflexes = policies.make(config.Gait(head=HEAD, reflexes="all"), env, action_repeat=2)
     theta = np.ones(NUM_PARAMS)
     wider = reflexes.widen(theta, SIZES, rng)
     assert (wider[:NUM_PARAMS] == 1.0).sum() == NUM_PARAMS - wider[OVER].size
     assert not wider[OVER].any()
     np.testing.assert_array_equal(reflexes.widen(wider + 1, SIZES, rng), wider + 1)
+
+
+def test_reflexes_that_balance_heed_no_obstacle():
+    env, rng = runner(), np.random.default_rng(0)
+    balance = policies.make(config.Gait(head=HEAD, reflexes="balance"), env, action_repeat=2)
+    theta = balance.widen(rng.standard_normal(NUM_PARAMS), SIZES, rng)
+    assert theta.size == balance.num_params == 96
+    theta += rng.standard_normal(96)
+    observation = rng.standard_normal(len(NAMES_GAIT))
+    elsewhere = np.where(["obstacle" in name for name in NAMES_GAIT], 1.0, observation)
+    np.testing.assert_array_equal(balance.bind(theta)(observation), balance.bind(theta)(elsewhere))
 
 
 def test_a_policy_without_steering_goes_on_from_a_gait_that_does_not_steer():
@@ -140,7 +154,7 @@ def test_a_policy_without_steering_goes_on_from_a_gait_that_does_not_steer():
 
 
 def test_legs_that_steer_the_clock_change_its_pace():
-    gait = policies.make(config.Gait(head=HEAD, reflexes=True), runner(), action_repeat=2)
+    gait = policies.make(config.Gait(head=HEAD, reflexes="all"), runner(), action_repeat=2)
     names = [setting.name for setting in SETTINGS + REFLEXES]
     theta = np.zeros(gait.num_params)
     theta[names.index("hip_sin1")] = 1.0
@@ -187,3 +201,37 @@ def test_limits_of_training_end_episodes_and_lower_obstacles():
         task.configure(walls=1.0)
     with pytest.raises(UsageError, match="wall_speed must be a finite number, got nan"):
         task.configure(wall_speed=float("nan"))
+
+
+def test_human_running_bends_the_knee_most_in_the_swing_of_a_foot_that_has_left_the_ground():
+    start = human_running.parameters(0.0)
+    s = settings(start)
+    phases = np.arange(100) / 100
+
+    def target(joint: str) -> np.ndarray:
+        waves = [s[f"{joint}_sin{k}"] * np.sin(2 * np.pi * k * phases) for k in (1, 2)]
+        waves += [s[f"{joint}_cos{k}"] * np.cos(2 * np.pi * k * phases) for k in (1, 2)]
+        return np.degrees(s[f"{joint}_offset"] + sum(waves))
+
+    assert 0.6 < phases[target("knee").argmin()] < 0.8
+    assert -115 < target("knee").min() < -85
+    assert 0.7 < phases[target("hip").argmax()] < 0.95
+    assert 0.3 < phases[target("ankle").argmin()] < 0.5
+
+
+@given(phase=st.floats(0, 1))
+def test_a_run_that_begins_elsewhere_in_the_stride_has_the_same_strides(phase):
+    here, there = settings(human_running.parameters(0.0)), settings(human_running.parameters(phase))
+    for joint in ("hip", "knee", "ankle"):
+        assert there[f"{joint}_offset"] == pytest.approx(here[f"{joint}_offset"])
+        for k in (1, 2):
+            size = [math.hypot(each[f"{joint}_sin{k}"], each[f"{joint}_cos{k}"]) for each in (here, there)]
+            assert size[1] == pytest.approx(size[0])
+
+
+def test_a_gait_that_starts_running_begins_at_a_moment_the_seed_decides():
+    gait = policies.make(config.Gait(head=HEAD, reflexes="all", start="running"), runner(), action_repeat=2)
+    first, again, other = (gait.initial(np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert first.size == NUM_PARAMS + NUM_REFLEXES
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - other).max() > 0.1

@@ -6,11 +6,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from es import config
 from es.envs.gait_observation import NAMES_GAIT
 from es.envs.observations import mirror
 from es.errors import ExperimentError
 from es.native.network import Network
-from es.policies.gait_weights import HARMONICS, NUM_PARAMS, NUM_REFLEXES, OVER, SIZES, STEERED_BY, weights
+from es.policies import human_running
+from es.policies.gait_weights import (
+    HARMONICS,
+    NUM_PARAMS,
+    OVER,
+    SELECTION,
+    SIZES,
+    STEERED_BY,
+    complete,
+    num_params,
+    weights,
+)
 from es.policies.heads import Head
 from es.policies.mlp import bound
 from es.policies.symmetric import Clock, Symmetric
@@ -24,20 +36,31 @@ class Gait:
     Args:
         head: for the actions of both legs, right leg first.
         cycles_per_action: how far the clock turns between two actions at its typical speed.
-        reflexes: whether it has those of `gait_weights.REFLEXES`.
+        reflexes: which of those of `gait_weights.REFLEXES` it has.
+        running: whether it begins with human running.
     """
 
     sizes = SIZES
 
-    def __init__(self, head: Head, cycles_per_action: float, *, reflexes: bool = False) -> None:
-        self.num_params = NUM_PARAMS + NUM_REFLEXES * reflexes
+    def __init__(
+        self,
+        head: Head,
+        cycles_per_action: float,
+        *,
+        reflexes: config.Reflexes = "none",
+        running: bool = False,
+    ) -> None:
+        self._selection = SELECTION[reflexes]
+        self._running = running
+        self.num_params = len(self._selection)
         clock = Clock(cycles_per_action, HARMONICS, learned=True, steered_by=STEERED_BY)
         self._linear = Symmetric(mirror(NAMES_GAIT), (), "tanh", head, clock)
         self.head = head
 
     def initial(self, rng: np.random.Generator) -> Array:
-        """The typical controller, which falls."""
-        return np.zeros(self.num_params)
+        """The typical controller, or one that tries to run from a random moment of the stride; both fall."""
+        start = human_running.parameters(rng.random()) if self._running else np.zeros(NUM_PARAMS)
+        return complete(start)[self._selection]
 
     def widen(self, theta: Array, sizes: tuple[int, ...], rng: np.random.Generator) -> Array:
         """The same parameters, and reflexes of zero strength where there were none.
@@ -48,15 +71,15 @@ class Gait:
         Raises:
             ExperimentError: those of another policy.
         """
-        if theta.size not in {NUM_PARAMS, self.num_params} or tuple(sizes) != self.sizes:
+        if theta.size not in num_params() or theta.size > self.num_params or tuple(sizes) != self.sizes:
             raise ExperimentError(
                 f"warm_start.checkpoint: expected a gait policy of at most {self.num_params} parameters, got "
                 f"{theta.size}"
             )
-        wider = np.concatenate([theta, np.zeros(self.num_params - theta.size)])
+        wider = complete(theta)
         if theta.size < self.num_params:
             wider[OVER] = 0.0
-        return wider
+        return wider[self._selection]
 
     def network(self, theta: Array) -> Network:
         """What the compiled forward pass needs, with these parameters."""

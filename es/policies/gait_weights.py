@@ -106,15 +106,39 @@ OVER = slice(len(SETTINGS) - len(_JOINTS) * len(FOOT_BUMPS), len(SETTINGS))
 
 NUM_PARAMS = len(SETTINGS)
 NUM_REFLEXES = len(REFLEXES)
+SELECTION: dict[str, NDArray[np.int64]] = {
+    "none": np.arange(NUM_PARAMS),
+    "balance": np.array(
+        [i for i, s in enumerate(SETTINGS + REFLEXES) if "obstacle" not in s.name and "_over_" not in s.name]
+    ),
+    "all": np.arange(NUM_PARAMS + NUM_REFLEXES),
+}
+"""Which of all parameters a gait has, by its reflexes; those of balance heed no obstacle."""
+
 SIZES = (len(NAMES_GAIT), MUSCLES)
 """Layer sizes of that policy, without the clock."""
 
 
+def num_params() -> tuple[int, ...]:
+    """How many parameters gaits have, by their reflexes: none, balance, all."""
+    return tuple(len(selection) for selection in SELECTION.values())
+
+
+def complete(theta: Array) -> Array:
+    """All parameters, shape (NUM_PARAMS + NUM_REFLEXES,); those that a gait of ``theta`` has not are 0.
+
+    Args:
+        theta: shape (n,), n in `num_params`.
+    """
+    selection = next(each for each in SELECTION.values() if len(each) == theta.size)
+    values = np.zeros(NUM_PARAMS + NUM_REFLEXES)
+    values[selection] = theta
+    return values
+
+
 def settings(theta: Array) -> dict[str, float]:
-    """What parameters stand for, shape (NUM_PARAMS,), or with the reflexes NUM_REFLEXES more."""
-    values = theta.tolist()
-    values += [0.0] * (NUM_PARAMS + NUM_REFLEXES - len(values))
-    return {s.name: _value(s, x) for s, x in zip(SETTINGS + REFLEXES, values, strict=True)}
+    """What parameters stand for, shape (n,), n in `num_params`."""
+    return {s.name: _value(s, x) for s, x in zip(SETTINGS + REFLEXES, complete(theta).tolist(), strict=True)}
 
 
 def _value(setting: _Setting, x: float) -> float:
@@ -127,7 +151,7 @@ def weights(theta: Array) -> Array:
     """Parameters of a linear `Symmetric` policy on the gait observation with a learned, steered clock.
 
     Args:
-        theta: shape (NUM_PARAMS,), or with the reflexes NUM_REFLEXES more.
+        theta: shape (n,), n in `num_params`.
     """
     s = settings(theta)
     drive = {joint: _drive(joint, s) for joint in ("hip", "knee", "ankle")}

@@ -77,7 +77,12 @@ def _legged(
                 "policy.kind = 'gait': expected environment.arguments.observation = 'gait', got "
                 f"{len(names)} other values"
             )
-        return Gait(head, policy.clock_hz * STEP_SECONDS * action_repeat, reflexes=policy.reflexes)
+        return Gait(
+            head,
+            policy.clock_hz * STEP_SECONDS * action_repeat,
+            reflexes=policy.reflexes,
+            running=policy.start == "running",
+        )
     clock = NO_CLOCK
     if policy.clock_hz is not None:
         cycles = policy.clock_hz * STEP_SECONDS * action_repeat

@@ -17,9 +17,6 @@ from es.policies.mlp import Layers, bound, count_params, layers
 Array = NDArray[np.float64]
 
 
-_GAITS = (gait_weights.NUM_PARAMS, gait_weights.NUM_PARAMS + gait_weights.NUM_REFLEXES)
-
-
 class Clock(NamedTuple):
     """A phase that starts at 0 and turns evenly, half a cycle ahead for the left leg."""
 
@@ -86,7 +83,7 @@ class Symmetric:
         Raises:
             ExperimentError: another kind of policy, or one that is wider somewhere.
         """
-        if theta.size in _GAITS and tuple(sizes) == gait_weights.SIZES:
+        if theta.size in gait_weights.num_params() and tuple(sizes) == gait_weights.SIZES:
             theta = self._from_gait(theta)
         observations, *others = sizes
         known = [
