@@ -187,9 +187,11 @@ class Measured(Collector):
         self.complete: list[float] = []
         self.cpu: list[float] = []
         self.redis: list[dict[str, float]] = []
+        self.traffic: list[float] = []
         self._connection = self._client._redis
 
     def open(self, generation: Generation, *arguments: Any, **named: Any) -> None:
+        self.traffic.append(usage(self._connection)["bytes"])  # before workers can fetch any of it
         super().open(generation, *arguments, **named)
         self.published.append(time.monotonic())
         self.cpu.append(time.process_time())
@@ -315,7 +317,7 @@ def measure(scenario: Scenario, generations: int, folder: Path) -> Figures:
         redis_cpu=(redis[-2]["cpu"] - redis[1]["cpu"]) / count,
         redis_memory=redis[-2]["memory"],
         redis_early=redis[1]["memory"],
-        traffic=(redis[-2]["bytes"] - redis[1]["bytes"]) / count,
+        traffic=(collector.traffic[-1] - collector.traffic[1]) / count,
         clients=max(each["clients"] for each in redis),
     )
 
