@@ -80,6 +80,7 @@ def test_episodes_are_equal_to_the_last_bit(
         "highest_tilt": 0.3,
         "obstacle_drop": data.draw(st.sampled_from([0.0, 0.05])),
         "solid_drop": data.draw(st.sampled_from([0.0, 0.02])),
+        "harness": data.draw(st.sampled_from([0.0, 0.7])),
     }
     if arguments["reward"] == "weighted":
         arguments["reward_weights"] = {"low_swing": 3.0, "touch": 5.0}

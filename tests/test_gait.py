@@ -201,6 +201,8 @@ def test_limits_of_training_end_episodes_and_lower_obstacles():
         task.configure(walls=1.0)
     with pytest.raises(UsageError, match="wall_speed must be a finite number, got nan"):
         task.configure(wall_speed=float("nan"))
+    with pytest.raises(UsageError, match=r"harness must lie between 0 and 1, got 1\.5"):
+        task.configure(harness=1.5)
 
 
 def test_human_running_bends_the_knee_most_in_the_swing_of_a_foot_that_has_left_the_ground():

@@ -24,6 +24,7 @@ EASY = {
     "wall_speed": 1.0,
     "highest_tilt": 0.5,
     "solid_drop": 0.05,
+    "harness": 1.0,
 }
 
 

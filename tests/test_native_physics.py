@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from es.envs.opensim_physics import OpenSimPhysics
 from es.errors import SimulationError, UsageError
 from es.native.model import Array
 from es.native.physics import Integrator, NativePhysics
@@ -188,6 +189,36 @@ def test_an_impossible_step_is_an_error_and_reset_recovers(integrator: Integrato
     physics.reset(NOTHING, STRONG)
     np.testing.assert_array_equal(physics.kinematics(), before)
     physics.step(np.full(18, 0.05))
+
+
+@pytest.mark.parametrize("harness", [0.5, 1.0])
+def test_the_harness_holds_as_it_does_in_opensim(harness: float) -> None:
+    twin, opensim = NativePhysics("rkm", 1e-5), OpenSimPhysics("rkm", 1e-5)
+    for physics in (twin, opensim):
+        physics.reset(NOTHING, STRONG, harness)
+    for row in random_excitations(5, 40, 5, 0.5):
+        twin.step(row)
+        opensim.step(row)
+        difference = np.abs(twin.kinematics() - opensim.kinematics())
+        assert difference[POSITIONS].max() < 1e-3
+        assert difference[RATES].max() < 0.02
+
+
+def test_in_the_harness_the_trunk_stays_upright_until_it_is_taken_off() -> None:
+    physics = NativePhysics("ros2")
+    idle = np.full((100, 18), 0.05)
+
+    def farthest_tilt(harness: float) -> float:
+        physics.reset(NOTHING, STRONG, harness)
+        tilts = []
+        for row in idle:
+            physics.step(row)
+            tilts.append(physics.kinematics()[0])
+        return float(np.abs(tilts).max())
+
+    free = farthest_tilt(0.0)
+    assert farthest_tilt(1.0) < 0.1 < 0.25 < free
+    assert farthest_tilt(0.0) == free
 
 
 def test_strength_scales_the_force() -> None:

@@ -75,6 +75,8 @@ class Limits(NamedTuple):
     """How far obstacles are lowered, m; at about 0.13 the highest are below the ground."""
     solid_drop: float = 0.0
     """How far the solid spheres lie below the obstacles that the runner sees, m; training on ghosts."""
+    harness: float = 0.0
+    """How much of a harness holds the runner, 0 to 1 (`es.envs.harness`)."""
 
 
 class LearningToRun(gymnasium.Env[Array, Array]):
@@ -192,6 +194,8 @@ class LearningToRun(gymnasium.Env[Array, Array]):
                 raise UsageError(f"expected an option of LearningToRun, got {name!r}; see its documentation")
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                 raise UsageError(f"{name} must be a finite number, got {value!r}")
+        if not 0.0 <= limits.get("harness", 0.0) <= 1.0:
+            raise UsageError(f"harness must lie between 0 and 1, got {limits['harness']!r}")
         self._limits = self._limits._replace(**limits)
 
     def reset(
@@ -209,7 +213,7 @@ class LearningToRun(gymnasium.Env[Array, Array]):
         self._seen_spheres = self._spheres[: len(self._course.obstacles)].copy()
         self._deepest = np.zeros((len(self._seen_spheres), 2))
         self._spheres[:, 1] -= self._limits.solid_drop
-        self._physics.reset(self._spheres, self._course.strengths)
+        self._physics.reset(self._spheres, self._course.strengths, self._limits.harness)
         self._ready = True
         self._steps = 0
         self._score = 0.0
@@ -308,7 +312,7 @@ class LearningToRun(gymnasium.Env[Array, Array]):
             original=self._reward == "original",
             **self._weights._asdict(),
             fall_height=FALL_HEIGHT,
-            **{name: value for name, value in self._limits._asdict().items() if not name.endswith("_drop")},
+            **{name: x for name, x in self._limits._asdict().items() if name in rollout.Rules._fields},
             max_steps=self._max_steps,
             action_repeat=1,
             action_noise=0.0,
