@@ -3,6 +3,7 @@
 import functools
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import active_children, get_context
@@ -57,6 +58,8 @@ def evaluate(
 
     With --protocol, in the reference simulator and on the obstacles of that round, whatever RUN trained with.
     """
+    # So that those in the middle of an episode end, too.
+    signal.signal(signal.SIGTERM, lambda signum, _: sys.exit(128 + signum))
     run = RunDir.open(runs_dir, run_name)
     state, experiment = load(run, generation), run.experiment()
     protocol = PROTOCOLS[round] if round else None

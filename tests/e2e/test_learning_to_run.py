@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import psutil
 import pytest
 
 from es.run_dir import RunDir
@@ -31,6 +32,26 @@ def test_the_quickstart_learns_on_the_twin_and_is_scored_in_opensim(tmp_path: Pa
     assert {"seed", "return", "metres", "fell", "length"} <= rows[0].keys()
 
 
+def test_an_evaluation_that_is_terminated_takes_its_processes_along(tmp_path: Path) -> None:
+    log = tmp_path / "log.txt"
+    evaluation = start("evaluate", "runner", "--episodes", "8", "--workers", "2", log=log)
+    try:
+        wait_until(lambda: len(spawned(evaluation.pid)) == 2, "two processes")
+        processes = spawned(evaluation.pid)
+        evaluation.terminate()
+        assert evaluation.wait(timeout=30) == 143, log.read_text()
+        gone, alive = psutil.wait_procs(processes, timeout=10)
+        assert (len(gone), alive) == (2, [])
+    finally:
+        kill_tree(evaluation)
+
+
+def spawned(pid: int) -> list[psutil.Process]:
+    """Processes below this one that Python's multiprocessing started to run something."""
+    below = psutil.Process(pid).children(recursive=True)
+    return [process for process in below if "spawn_main" in str(process.cmdline())]
+
+
 def test_the_same_bytes_whatever_happens_to_the_workers(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     assert es("run", *IN_OPENSIM, "--name", "one", "--workers", "1", "--runs-dir", runs).returncode == 0
@@ -38,17 +59,8 @@ def test_the_same_bytes_whatever_happens_to_the_workers(tmp_path: Path) -> None:
         "run", *IN_OPENSIM, "--name", "two", "--workers", "2", "--runs-dir", runs, log=tmp_path / "log.txt"
     )
     try:
-        import psutil
-
-        def rollout_processes() -> list[psutil.Process]:
-            return [
-                p
-                for p in psutil.Process(master.pid).children(recursive=True)
-                if "spawn_main" in str(p.cmdline())
-            ]
-
-        wait_until(rollout_processes, "a rollout process")
-        rollout_processes()[0].kill()
+        wait_until(lambda: spawned(master.pid), "a rollout process")
+        spawned(master.pid)[0].kill()
         assert master.wait(timeout=120) == 0, (tmp_path / "log.txt").read_text()
     finally:
         kill_tree(master)
