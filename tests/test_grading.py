@@ -108,6 +108,7 @@ def test_a_grade_is_the_mean_over_all_simulations_of_the_round(tmp_path, monkeyp
     scores = [0.0 if seed == 3 else 20.0 + seed for seed in range(1, count + 1)]
     mean, std, best = np.mean(scores), np.std(scores), max(scores)
     assert f"score   mean {mean:.3f}  std {std:.3f}  best {best:.3f}\n" in done.output
+    assert f"25 % {np.quantile(scores, 0.25):.3f}  50 % {np.median(scores):.3f}  75 %" in done.output
     assert f"falls   1 of {count}\n" in done.output
     assert f"failed  1 of {count}, counted with what they had reached\n" in done.output
     assert f"2017    {standing(PROTOCOLS[name], mean)}\n" in done.output

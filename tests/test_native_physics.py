@@ -195,7 +195,8 @@ def test_an_impossible_step_is_an_error_and_reset_recovers(integrator: Integrato
 def test_the_harness_holds_as_it_does_in_opensim(harness: float) -> None:
     twin, opensim = NativePhysics("rkm", 1e-5), OpenSimPhysics("rkm", 1e-5)
     for physics in (twin, opensim):
-        physics.reset(NOTHING, STRONG, harness)
+        physics.harness = harness
+        physics.reset(NOTHING, STRONG)
     for row in random_excitations(5, 40, 5, 0.5):
         twin.step(row)
         opensim.step(row)
@@ -209,7 +210,8 @@ def test_in_the_harness_the_trunk_stays_upright_until_it_is_taken_off() -> None:
     idle = np.full((100, 18), 0.05)
 
     def farthest_tilt(harness: float) -> float:
-        physics.reset(NOTHING, STRONG, harness)
+        physics.harness = harness
+        physics.reset(NOTHING, STRONG)
         tilts = []
         for row in idle:
             physics.step(row)

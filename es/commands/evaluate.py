@@ -141,6 +141,7 @@ def _print_grade(
     failures = sum(episode.failed for episode in episodes)
     lines = [
         f"score   mean {np.mean(scores):.3f}  std {np.std(scores):.3f}  best {max(scores):.3f}",
+        _quantiles(scores),
         f"falls   {falls} of {len(episodes)}",
         *([f"failed  {failures} of {len(episodes)}, counted with what they had reached"] if failures else []),
         f"2017    {grading.standing(protocol, float(np.mean(scores)))}",
@@ -183,3 +184,10 @@ def _print_spread(console: Console, name: str, values: list[float]) -> None:
         f"mean {np.mean(values):.3f}  std {np.std(values):.3f}  min {min(values):.3f}  max {max(values):.3f}"
     )
     console.print(f"{name}  {spread}", highlight=False)
+    console.print(_quantiles(values), highlight=False)
+
+
+def _quantiles(values: list[float]) -> str:
+    shares = (10, 25, 50, 75, 90)
+    quantiles = np.percentile(values, shares).tolist()
+    return " " * 8 + "  ".join(f"{share} % {x:.3f}" for share, x in zip(shares, quantiles, strict=True))

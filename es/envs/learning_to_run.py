@@ -213,7 +213,8 @@ class LearningToRun(gymnasium.Env[Array, Array]):
         self._seen_spheres = self._spheres[: len(self._course.obstacles)].copy()
         self._deepest = np.zeros((len(self._seen_spheres), 2))
         self._spheres[:, 1] -= self._limits.solid_drop
-        self._physics.reset(self._spheres, self._course.strengths, self._limits.harness)
+        self._physics.harness = self._limits.harness
+        self._physics.reset(self._spheres, self._course.strengths)
         self._ready = True
         self._steps = 0
         self._score = 0.0

@@ -85,14 +85,15 @@ class OpenSimPhysics:
             raise UsageError(f"accuracy must lie between 0 and 1, got {accuracy}")
         silence_log()
         self._path = model_path()
-        self._runner = _Runner(self._path, 0, 0.0)
+        self.harness = 0.0
+        self._runner = _Runner(self._path, 0, self.harness)
         self._manager: Any = None
 
-    def reset(self, obstacles: Array, strengths: Array, harness: float = 0.0) -> None:
+    def reset(self, obstacles: Array, strengths: Array) -> None:
         """Stand at the start in the model file's default state (see `Physics.reset`)."""
         self._state = self._manager = None  # they point into the system that is about to be replaced
-        if (len(self._runner.spheres), self._runner.harness) != (len(obstacles), harness):
-            self._runner = _Runner(self._path, len(obstacles), harness)
+        if (len(self._runner.spheres), self._runner.harness) != (len(obstacles), self.harness):
+            self._runner = _Runner(self._path, len(obstacles), self.harness)
         self._state = self._runner.start(obstacles, strengths)
         self._manager = opensim.Manager(self._runner.model)
         self._manager.setWriteToStorage(False)

@@ -14,13 +14,15 @@ STEP_SECONDS = 0.01
 class Physics(Protocol):
     """A planar runner with 18 muscles among spherical obstacles, advanced in steps of 0.01 s."""
 
-    def reset(self, obstacles: Array, strengths: Array, harness: float = 0.0) -> None:
+    harness: float
+    """How much of the harness holds the runner, 0..1, from the next reset on (`es.envs.harness`)."""
+
+    def reset(self, obstacles: Array, strengths: Array) -> None:
         """Stand at the start in the model file's default state.
 
         Args:
             obstacles: shape (k, 3), centre x, centre y and *physical* radius of each sphere in metres.
             strengths: shape (18,), factors on each muscle's maximum isometric force, model order.
-            harness: how much of the harness holds the runner, 0..1 (`es.envs.harness`).
         """
 
     def step(self, excitations: Array) -> None:

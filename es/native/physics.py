@@ -73,6 +73,7 @@ class NativePhysics:
         self._default_state = constants.default_state
         self._full_force = constants.max_force
         self._gravity = constants.gravity
+        self.harness = 0.0
         self._parameters = pack(constants)
         self._workspaces = new_workspaces(constants)
         self._state = self._default_state.copy()
@@ -81,15 +82,15 @@ class NativePhysics:
         self._step_size = FIRST_STEP
         self._steps = 0
 
-    def reset(self, obstacles: Array, strengths: Array, harness: float = 0.0) -> None:
+    def reset(self, obstacles: Array, strengths: Array) -> None:
         """Stand at the start in the model file's default state (see `Physics.reset`)."""
         spheres = np.asarray(obstacles, dtype=np.float64).reshape(-1, 3)
         modulus = OBSTACLE_MODULUS_TIMES_RADIUS / spheres[:, 2]
         self._obstacles = np.column_stack([spheres, hertz_stiffness(modulus)])
         self._max_force = self._full_force * np.asarray(strengths, dtype=np.float64).reshape(MUSCLES)
-        self._parameters["gravity"] = self._gravity * (1.0 - CARRIED_WEIGHT * harness)
-        self._parameters["trunk_stiffness"] = TRUNK_STIFFNESS * harness
-        self._parameters["trunk_damping"] = TRUNK_DAMPING * harness
+        self._parameters["gravity"] = self._gravity * (1.0 - CARRIED_WEIGHT * self.harness)
+        self._parameters["trunk_stiffness"] = TRUNK_STIFFNESS * self.harness
+        self._parameters["trunk_damping"] = TRUNK_DAMPING * self.harness
         self._state = self._default_state.copy()
         self._step_size = FIRST_STEP
         self._steps = 0
