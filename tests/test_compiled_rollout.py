@@ -1,6 +1,6 @@
 """Episodes in one compiled call against `es.rollout.rollout`, float by float."""
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from es import compiled_rollout, config
 from es.envs import registry as envs
+from es.native.physics import Integrator
 from es.obs_norm import Normalizer
 from es.policies import registry as policies
 from es.rollout import Rollout, rollout
@@ -54,7 +55,7 @@ def both(env: envs.Env, policy: policies.Policy, theta: np.ndarray, **given: Any
 
 
 @pytest.mark.parametrize("observation", ["41", "82", "gait"])
-@pytest.mark.parametrize("integrator", ["rkm", "ros2", "ros2_coarse"])
+@pytest.mark.parametrize("integrator", get_args(Integrator))
 @settings(max_examples=12)
 @given(
     data=st.data(),

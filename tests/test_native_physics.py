@@ -1,7 +1,7 @@
 """The compiled twin as the task sees it: the Physics interface, against OpenSim and against itself."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -157,7 +157,7 @@ def test_coarse_steps_lead_nearly_where_short_ones_do() -> None:
     assert 0.0 < np.abs(fine[:, :3] - coarse[:, :3]).max() < 0.015
 
 
-@pytest.mark.parametrize("integrator", ["rkm", "ros2", "ros2_coarse"])
+@pytest.mark.parametrize("integrator", get_args(Integrator))
 def test_earlier_episodes_leave_no_trace(integrator: Integrator) -> None:
     obstacles = np.array([[0.3, 0.0, 0.1]])
     excitations = random_excitations(1, 40, 5)
@@ -169,7 +169,7 @@ def test_earlier_episodes_leave_no_trace(integrator: Integrator) -> None:
 
 
 @settings(max_examples=15, deadline=None)
-@given(seed=st.integers(0, 10_000), integrator=st.sampled_from(["rkm", "ros2", "ros2_coarse"]))
+@given(seed=st.integers(0, 10_000), integrator=st.sampled_from(get_args(Integrator)))
 def test_any_excitation_keeps_the_runner_finite(seed: int, integrator: Integrator) -> None:
     rng = np.random.default_rng(seed)
     obstacles = np.column_stack(
@@ -179,7 +179,7 @@ def test_any_excitation_keeps_the_runner_finite(seed: int, integrator: Integrato
     assert np.isfinite(seen).all()
 
 
-@pytest.mark.parametrize("integrator", ["rkm", "ros2", "ros2_coarse"])
+@pytest.mark.parametrize("integrator", get_args(Integrator))
 def test_an_impossible_step_is_an_error_and_reset_recovers(integrator: Integrator) -> None:
     physics = NativePhysics(integrator)
     physics.reset(NOTHING, STRONG)
