@@ -124,8 +124,9 @@ class Gait(_Section, frozen=True, kw_only=True, tag_field="kind", tag="gait"):
     reflexes: Reflexes = "none"
     """Further reflexes, for a gait that walks already: "balance" adds those that heed no obstacle, a tone for
     each muscle and a clock that the legs steer (96 numbers in all), "all" what places the feet too (193)."""
-    start: Literal["typical", "running"] = "typical"
-    """Where it begins: at typical values, or at the joint angles of human running from a random moment on."""
+    start: Literal["typical", "running", "mid_stride"] = "typical"
+    """Where it begins: at typical values, or at the joint angles of human running, from a random moment on or
+    ("mid_stride") from the one at which `running_start` begins."""
     head: Squashed | UniformBins | CustomBins = Squashed()
     """How outputs become actions."""
 

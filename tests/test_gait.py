@@ -203,6 +203,8 @@ def test_limits_of_training_end_episodes_and_lower_obstacles():
         task.configure(wall_speed=float("nan"))
     with pytest.raises(UsageError, match=r"harness must lie between 0 and 1, got 1\.5"):
         task.configure(harness=1.5)
+    with pytest.raises(UsageError, match=r"running_start must lie between 0 and 1, got -0\.1"):
+        task.configure(running_start=-0.1)
 
 
 def test_human_running_bends_the_knee_most_in_the_swing_of_a_foot_that_has_left_the_ground():
@@ -231,9 +233,13 @@ def test_a_run_that_begins_elsewhere_in_the_stride_has_the_same_strides(phase):
             assert size[1] == pytest.approx(size[0])
 
 
-def test_a_gait_that_starts_running_begins_at_a_moment_the_seed_decides():
+def test_a_gait_that_starts_running_begins_at_a_moment_the_seed_decides_or_in_mid_stride():
     gait = policies.make(config.Gait(head=HEAD, reflexes="all", start="running"), runner(), action_repeat=2)
     first, again, other = (gait.initial(np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert first.size == NUM_PARAMS + NUM_REFLEXES
     np.testing.assert_array_equal(first, again)
+    settings = config.Gait(head=HEAD, reflexes="all", start="mid_stride")
+    fixed = policies.make(settings, runner(), action_repeat=2)
+    first_fixed, other_fixed = (fixed.initial(np.random.default_rng(seed)) for seed in (1, 2))
+    np.testing.assert_array_equal(first_fixed, other_fixed)
     assert np.abs(first - other).max() > 0.1

@@ -25,6 +25,7 @@ EASY = {
     "highest_tilt": 0.5,
     "solid_drop": 0.05,
     "harness": 1.0,
+    "running_start": 1.0,
 }
 
 
@@ -78,7 +79,7 @@ def test_a_run_is_graded_by_the_protocol_whatever_it_trained_and_evaluates_with(
     )
     arguments = ["evaluate", "easy", "--episodes", "1", "--workers", "1", "--runs-dir", str(tmp_path)]
     plain = CliRunner().invoke(main, arguments)
-    assert re.search(r"1 +\S+ +\S+ +2 ", plain.output), plain.output
+    assert re.search(r"(?m)^ +1 +\S+ +\S+ +2$", plain.output), plain.output
     done = CliRunner().invoke(main, [*arguments, "--protocol", "round2"])
     assert done.exit_code == 0, done.output
     assert "easy, generation 0, round2 of 2017" in done.output

@@ -191,11 +191,14 @@ def test_an_impossible_step_is_an_error_and_reset_recovers(integrator: Integrato
     physics.step(np.full(18, 0.05))
 
 
-@pytest.mark.parametrize("harness", [0.5, 1.0])
-def test_the_harness_holds_as_it_does_in_opensim(harness: float) -> None:
+@pytest.mark.parametrize(
+    "training", [{"harness": 0.5}, {"harness": 1.0}, {"running_start": 0.5}, {"running_start": 1.0}]
+)
+def test_what_training_adds_is_the_same_in_opensim(training: dict[str, float]) -> None:
     twin, opensim = NativePhysics("rkm", 1e-5), OpenSimPhysics("rkm", 1e-5)
     for physics in (twin, opensim):
-        physics.harness = harness
+        for name, share in training.items():
+            setattr(physics, name, share)
         physics.reset(NOTHING, STRONG)
     for row in random_excitations(5, 40, 5, 0.5):
         twin.step(row)
@@ -221,6 +224,23 @@ def test_in_the_harness_the_trunk_stays_upright_until_it_is_taken_off() -> None:
     free = farthest_tilt(0.0)
     assert farthest_tilt(1.0) < 0.1 < 0.25 < free
     assert farthest_tilt(0.0) == free
+
+
+def test_a_running_start_is_fast_and_in_the_air_and_leaves_no_trace() -> None:
+    physics = NativePhysics("ros2")
+    physics.reset(NOTHING, STRONG)
+    standing = physics.kinematics()
+    physics.running_start = 1.0
+    physics.reset(NOTHING, STRONG)
+    running = physics.kinematics()
+    feet = running[[29, 31, 33, 35]]
+    assert running[4] == 4.0
+    assert feet.min() > 0.0
+    physics.step(np.full(18, 0.05))
+    assert physics.kinematics()[1] == pytest.approx(0.04, abs=0.003)
+    physics.running_start = 0.0
+    physics.reset(NOTHING, STRONG)
+    np.testing.assert_array_equal(physics.kinematics(), standing)
 
 
 def test_strength_scales_the_force() -> None:

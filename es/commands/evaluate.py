@@ -1,10 +1,11 @@
 """`es evaluate`: unperturbed episodes of a checkpoint, on this machine."""
 
 import functools
+import itertools
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import active_children, get_context
 from pathlib import Path
@@ -12,10 +13,8 @@ from pathlib import Path
 import click
 import msgspec
 import numpy as np
-from rich import box
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 from es import config, grading, options, tables
 from es.checkpoint import MasterState
@@ -76,14 +75,16 @@ def evaluate(
         return
     console = Console()
     quiet = not console.is_terminal
-    bar = track(
-        rollouts, total=episodes, description="episodes", transient=True, disable=quiet, console=console
+    bar = iter(
+        track(
+            rollouts, total=episodes, description="episodes", transient=True, disable=quiet, console=console
+        )
     )
     title = f"{run.name}, generation {state.generation}"
     if protocol:
-        _print_grade(console, f"{title}, {round} of 2017", protocol, seeds, list(bar))
+        _print_grade(console, f"{title}, {round} of 2017", protocol, seeds, bar)
     else:
-        _print(console, title, seeds, list(bar))
+        _print(console, title, seeds, bar)
 
 
 def run_episodes(
@@ -125,24 +126,23 @@ def _row(episode: Rollout) -> dict[str, object]:
 
 
 def _print_grade(
-    console: Console, title: str, protocol: Protocol, seeds: range, episodes: list[Rollout]
+    console: Console, title: str, protocol: Protocol, seeds: range, rollouts: Iterator[Rollout]
 ) -> None:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    for heading in ("seed", "score", "metres", "fell", "steps", "failed"):
-        table.add_column(heading, justify="right")
-    for seed, episode in zip(seeds, episodes, strict=True):
-        fell = "fell" if episode.metrics.get("fell") else ""
-        failed = episode.error or ("failed" if episode.failed else "")
-        distance = f"{episode.metrics.get('metres', 0.0):.2f}"
-        table.add_row(str(seed), f"{_score(episode):.2f}", distance, fell, str(episode.length), failed)
-    console.print(table)
+    headings = ("seed", "score", "metres", "fell", "steps")
+    episodes = _print_rows(
+        console,
+        title,
+        headings,
+        seeds,
+        rollouts,
+        lambda episode: (f"{_score(episode):.2f}", *_distance(episode), str(episode.length)),
+    )
     scores = [_score(episode) for episode in episodes]
-    falls = sum(bool(episode.metrics.get("fell")) for episode in episodes)
     failures = sum(episode.failed for episode in episodes)
     lines = [
         f"score   mean {np.mean(scores):.3f}  std {np.std(scores):.3f}  best {max(scores):.3f}",
         _quantiles(scores),
-        f"falls   {falls} of {len(episodes)}",
+        _falls(episodes),
         *([f"failed  {failures} of {len(episodes)}, counted with what they had reached"] if failures else []),
         f"2017    {grading.standing(protocol, float(np.mean(scores)))}",
         *([f"        {protocol.remark}"] if protocol.remark else []),
@@ -156,27 +156,64 @@ def _score(episode: Rollout) -> float:
     return episode.metrics.get("score", 0.0)
 
 
-def _print(console: Console, title: str, seeds: range, episodes: list[Rollout]) -> None:
-    metres = all("metres" in episode.metrics for episode in episodes)
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    for heading in ("seed", "return", *(["metres", "fell"] if metres else []), "steps", "failed"):
-        table.add_column(heading, justify="right")
-    for seed, episode in zip(seeds, episodes, strict=True):
-        fell = "fell" if episode.metrics.get("fell") else ""
-        distance = [f"{episode.metrics['metres']:.2f}", fell] if metres else []
-        failed = episode.error or ("failed" if episode.failed else "")
-        table.add_row(str(seed), tables.number(episode.return_), *distance, str(episode.length), failed)
-    console.print(table)
+def _print(console: Console, title: str, seeds: range, rollouts: Iterator[Rollout]) -> None:
+    first = next(rollouts)
+    metres = "metres" in first.metrics
+    headings = ("seed", "return", *(("metres", "fell") if metres else ()), "steps")
+    episodes = _print_rows(
+        console,
+        title,
+        headings,
+        seeds,
+        itertools.chain([first], rollouts),
+        lambda episode: (
+            tables.number(episode.return_),
+            *(_distance(episode) if metres else ()),
+            str(episode.length),
+        ),
+    )
     scored = [episode for episode in episodes if not episode.failed]
     if scored:
         if metres:
             _print_spread(console, "metres", [episode.metrics["metres"] for episode in scored])
         _print_spread(console, "return", [episode.return_ for episode in scored])
     if metres:
-        falls = sum(bool(episode.metrics.get("fell")) for episode in episodes)
-        console.print(f"falls   {falls} of {len(episodes)}", highlight=False)
+        console.print(_falls(episodes), highlight=False)
     if len(scored) < len(episodes):
         console.print(f"failed  {len(episodes) - len(scored)} of {len(episodes)}", highlight=False)
+
+
+def _print_rows(
+    console: Console,
+    title: str,
+    headings: tuple[str, ...],
+    seeds: range,
+    rollouts: Iterable[Rollout],
+    cells: Callable[[Rollout], tuple[str, ...]],
+) -> list[Rollout]:
+    """Print a line per episode as soon as it is there: in OpenSim each takes its time; return them all."""
+
+    def line(columns: Iterable[str], failure: str) -> str:
+        return "  " + "".join(f"{column:>9}" for column in columns) + f"   {failure}"
+
+    console.print(
+        f"{title}\n\n{line(headings, 'failed')}\n  {'─' * (9 * len(headings) + 9)}", highlight=False
+    )
+    episodes = []
+    for seed, episode in zip(seeds, rollouts, strict=True):
+        failure = episode.error or ("failed" if episode.failed else "")
+        console.print(line((str(seed), *cells(episode)), failure).rstrip(), highlight=False, markup=False)
+        episodes.append(episode)
+    console.print()
+    return episodes
+
+
+def _distance(episode: Rollout) -> tuple[str, str]:
+    return f"{episode.metrics.get('metres', 0.0):.2f}", "fell" if episode.metrics.get("fell") else ""
+
+
+def _falls(episodes: list[Rollout]) -> str:
+    return f"falls   {sum(bool(episode.metrics.get('fell')) for episode in episodes)} of {len(episodes)}"
 
 
 def _print_spread(console: Console, name: str, values: list[float]) -> None:

@@ -77,6 +77,8 @@ class Limits(NamedTuple):
     """How far the solid spheres lie below the obstacles that the runner sees, m; training on ghosts."""
     harness: float = 0.0
     """How much of a harness holds the runner, 0 to 1 (`es.envs.harness`)."""
+    running_start: float = 0.0
+    """How much of a run the episode begins with, 0 to 1 (`es.envs.running_start`)."""
 
 
 class LearningToRun(gymnasium.Env[Array, Array]):
@@ -194,8 +196,9 @@ class LearningToRun(gymnasium.Env[Array, Array]):
                 raise UsageError(f"expected an option of LearningToRun, got {name!r}; see its documentation")
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                 raise UsageError(f"{name} must be a finite number, got {value!r}")
-        if not 0.0 <= limits.get("harness", 0.0) <= 1.0:
-            raise UsageError(f"harness must lie between 0 and 1, got {limits['harness']!r}")
+        for name in ("harness", "running_start"):
+            if not 0.0 <= limits.get(name, 0.0) <= 1.0:
+                raise UsageError(f"{name} must lie between 0 and 1, got {limits[name]!r}")
         self._limits = self._limits._replace(**limits)
 
     def reset(
@@ -214,6 +217,7 @@ class LearningToRun(gymnasium.Env[Array, Array]):
         self._deepest = np.zeros((len(self._seen_spheres), 2))
         self._spheres[:, 1] -= self._limits.solid_drop
         self._physics.harness = self._limits.harness
+        self._physics.running_start = self._limits.running_start
         self._physics.reset(self._spheres, self._course.strengths)
         self._ready = True
         self._steps = 0

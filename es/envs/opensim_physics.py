@@ -20,6 +20,7 @@ import opensim
 
 from es.envs.harness import CARRIED_WEIGHT, TRUNK_DAMPING, TRUNK_STIFFNESS
 from es.envs.physics import MUSCLES, STEP_SECONDS, Array
+from es.envs.running_start import COORDINATES, FIBER_LENGTHS, SPEEDS, blend
 from es.errors import SimulationError, UsageError
 
 MODEL_FILE = "gait9dof18musc.osim"
@@ -86,15 +87,16 @@ class OpenSimPhysics:
         silence_log()
         self._path = model_path()
         self.harness = 0.0
+        self.running_start = 0.0
         self._runner = _Runner(self._path, 0, self.harness)
         self._manager: Any = None
 
     def reset(self, obstacles: Array, strengths: Array) -> None:
-        """Stand at the start in the model file's default state (see `Physics.reset`)."""
+        """Stand or run at the start (see `Physics.reset`)."""
         self._state = self._manager = None  # they point into the system that is about to be replaced
         if (len(self._runner.spheres), self._runner.harness) != (len(obstacles), self.harness):
             self._runner = _Runner(self._path, len(obstacles), self.harness)
-        self._state = self._runner.start(obstacles, strengths)
+        self._state = self._runner.start(obstacles, strengths, self.running_start)
         self._manager = opensim.Manager(self._runner.model)
         self._manager.setWriteToStorage(False)
         self._manager.setPerformAnalyses(False)
@@ -158,7 +160,7 @@ class _Runner:
             opensim.CoordinateLimitForce.safeDownCast(model.getForceSet().get(name)) for name in LIMITS
         ]
 
-    def start(self, obstacles: Array, strengths: Array) -> opensim.State:
+    def start(self, obstacles: Array, strengths: Array, running: float) -> opensim.State:
         """Build the Simbody system of a course; return its initial state, realized to velocities."""
         for (sphere, force), (x, y, radius) in zip(self.spheres, obstacles.tolist(), strict=True):
             sphere.set_location(opensim.Vec3(x, y, 0))
@@ -170,7 +172,22 @@ class _Runner:
         # Connecting the model replaced the controller's functions.
         functions = self._controller.get_ControlFunctions()
         self._excitations = [opensim.Constant.safeDownCast(functions.get(i)) for i in range(MUSCLES)]
+        if running:
+            self._run(state, running)
         return state
+
+    def _run(self, state: opensim.State, share: float) -> None:
+        """Change the state of one who stands to that share of a run."""
+        coordinates = self._pelvis + self._joints
+        standing = np.array([coordinate.getValue(state) for coordinate in coordinates])
+        places, speeds = blend(standing, COORDINATES, share), share * SPEEDS
+        for coordinate, place, speed in zip(coordinates, places.tolist(), speeds.tolist(), strict=True):
+            coordinate.setValue(state, place, False)
+            coordinate.setSpeedValue(state, speed)
+        lengths = [muscle.getStateVariableValue(state, "fiber_length") for muscle in self._muscles]
+        lengths = blend(np.array(lengths), FIBER_LENGTHS, share).tolist()
+        for muscle, length in zip(self._muscles, lengths, strict=True):
+            muscle.setStateVariableValue(state, "fiber_length", length)
 
     def excite(self, excitations: Array) -> None:
         """Hold the 18 muscles at these excitations from now on."""

@@ -16,9 +16,11 @@ class Physics(Protocol):
 
     harness: float
     """How much of the harness holds the runner, 0..1, from the next reset on (`es.envs.harness`)."""
+    running_start: float
+    """How much of a run episodes begin with, 0..1, from the next reset on (`es.envs.running_start`)."""
 
     def reset(self, obstacles: Array, strengths: Array) -> None:
-        """Stand at the start in the model file's default state.
+        """Stand at the start in the model file's default state, or run there (``running_start``).
 
         Args:
             obstacles: shape (k, 3), centre x, centre y and *physical* radius of each sphere in metres.

@@ -6,11 +6,13 @@ import numpy as np
 
 from es.envs.harness import CARRIED_WEIGHT, TRUNK_DAMPING, TRUNK_STIFFNESS
 from es.envs.physics import MUSCLES, STEP_SECONDS, Array
+from es.envs.running_start import COORDINATES as RUNNING_COORDINATES
+from es.envs.running_start import FIBER_LENGTHS, SPEEDS, blend
 from es.errors import SimulationError, UsageError
 from es.native.model import load_model
 from es.native.parameters import hertz_stiffness, pack, parameters
 from es.native.rollout import Simulation
-from es.native.state import ACTIVATION, COORDINATES, FIBER
+from es.native.state import ACTIVATION, COORDINATES, FIBER, SPEED
 from es.native.step import look, step
 from es.native.step_size import FIRST_STEP
 from es.native.workspace import new_workspaces
@@ -73,7 +75,9 @@ class NativePhysics:
         self._default_state = constants.default_state
         self._full_force = constants.max_force
         self._gravity = constants.gravity
+        self._running_state = _running(self._default_state)
         self.harness = 0.0
+        self.running_start = 0.0
         self._parameters = pack(constants)
         self._workspaces = new_workspaces(constants)
         self._state = self._default_state.copy()
@@ -83,7 +87,7 @@ class NativePhysics:
         self._steps = 0
 
     def reset(self, obstacles: Array, strengths: Array) -> None:
-        """Stand at the start in the model file's default state (see `Physics.reset`)."""
+        """Stand or run at the start (see `Physics.reset`)."""
         spheres = np.asarray(obstacles, dtype=np.float64).reshape(-1, 3)
         modulus = OBSTACLE_MODULUS_TIMES_RADIUS / spheres[:, 2]
         self._obstacles = np.column_stack([spheres, hertz_stiffness(modulus)])
@@ -91,7 +95,7 @@ class NativePhysics:
         self._parameters["gravity"] = self._gravity * (1.0 - CARRIED_WEIGHT * self.harness)
         self._parameters["trunk_stiffness"] = TRUNK_STIFFNESS * self.harness
         self._parameters["trunk_damping"] = TRUNK_DAMPING * self.harness
-        self._state = self._default_state.copy()
+        self._state = blend(self._default_state, self._running_state, self.running_start)
         self._step_size = FIRST_STEP
         self._steps = 0
 
@@ -164,3 +168,12 @@ class NativePhysics:
     def limit_torque_square_sum(self) -> float:
         """Sum over the six leg joints of the squared coordinate limit torque, (N m)^2."""
         return float(look(self._state, self._parameters, self._workspaces, np.empty(36)))
+
+
+def _running(standing: Array) -> Array:
+    """The state in full run, with the activations of the ``standing`` one; shape (54,)."""
+    state = standing.copy()
+    state[:SPEED] = RUNNING_COORDINATES
+    state[SPEED:ACTIVATION] = SPEEDS
+    state[FIBER:] = FIBER_LENGTHS
+    return state

@@ -1,12 +1,13 @@
 """The policy whose few dozen parameters `es.policies.gait_weights` turns into weights."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from es import config
+from es.envs import running_start
 from es.envs.gait_observation import NAMES_GAIT
 from es.envs.observations import mirror
 from es.errors import ExperimentError
@@ -37,7 +38,7 @@ class Gait:
         head: for the actions of both legs, right leg first.
         cycles_per_action: how far the clock turns between two actions at its typical speed.
         reflexes: which of those of `gait_weights.REFLEXES` it has.
-        running: whether it begins with human running.
+        start: where it begins (`es.config.Gait`).
     """
 
     sizes = SIZES
@@ -48,18 +49,21 @@ class Gait:
         cycles_per_action: float,
         *,
         reflexes: config.Reflexes = "none",
-        running: bool = False,
+        start: Literal["typical", "running", "mid_stride"] = "typical",
     ) -> None:
         self._selection = SELECTION[reflexes]
-        self._running = running
+        self._start = start
         self.num_params = len(self._selection)
         clock = Clock(cycles_per_action, HARMONICS, learned=True, steered_by=STEERED_BY)
         self._linear = Symmetric(mirror(NAMES_GAIT), (), "tanh", head, clock)
         self.head = head
 
     def initial(self, rng: np.random.Generator) -> Array:
-        """The typical controller, or one that tries to run from a random moment of the stride; both fall."""
-        start = human_running.parameters(rng.random()) if self._running else np.zeros(NUM_PARAMS)
+        """The typical controller, or one that tries to run; both fall."""
+        start = np.zeros(NUM_PARAMS)
+        if self._start != "typical":
+            phase = rng.random() if self._start == "running" else running_start.PHASE
+            start = human_running.parameters(phase)
         return complete(start)[self._selection]
 
     def widen(self, theta: Array, sizes: tuple[int, ...], rng: np.random.Generator) -> Array:

@@ -81,7 +81,7 @@ def _legged(
             head,
             policy.clock_hz * STEP_SECONDS * action_repeat,
             reflexes=policy.reflexes,
-            running=policy.start == "running",
+            start=policy.start,
         )
     clock = NO_CLOCK
     if policy.clock_hz is not None:
