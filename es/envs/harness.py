@@ -5,9 +5,20 @@ low-energy locomotion", ACM Trans. Graph. 37 (2018), https://arxiv.org/abs/1801.
 spring and a damper that act on the pelvis' tilt alone, and carries a share of every segment's weight.
 """
 
-TRUNK_STIFFNESS = 600.0
-"""Of the full harness, N m/rad; an upright trunk needs about 200 not to tip."""
-TRUNK_DAMPING = 60.0
-"""Of the full harness, N m s/rad."""
-CARRIED_WEIGHT = 0.3
-"""Share of gravity that the full harness takes away."""
+from typing import NamedTuple
+
+
+class Harness(NamedTuple):
+    """What it does."""
+
+    stiffness: float
+    """Of the spring, N m/rad; an upright trunk needs about 200 not to tip."""
+    damping: float
+    """N m s/rad."""
+    gravity: float
+    """Factor on gravity."""
+
+
+def harness(share: float) -> Harness:
+    """That ``share`` of the full one, 0..1."""
+    return Harness(stiffness=600.0 * share, damping=60.0 * share, gravity=1.0 - 0.3 * share)

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import opensim
 
-from es.envs.harness import CARRIED_WEIGHT, TRUNK_DAMPING, TRUNK_STIFFNESS
+from es.envs.harness import harness
 from es.envs.physics import MUSCLES, STEP_SECONDS, Array
 from es.envs.running_start import COORDINATES, FIBER_LENGTHS, SPEEDS, blend
 from es.errors import SimulationError, UsageError
@@ -277,14 +277,14 @@ def _mesh_files(body: opensim.Body, folder: Path) -> tuple[Path, ...]:
 
 def _add_harness(model: opensim.Model, share: float) -> None:
     """Hold the trunk upright and carry a part of the weight (`es.envs.harness`)."""
+    worn = harness(share)
     spring = opensim.SpringGeneralizedForce("pelvis_tilt")
-    spring.setStiffness(TRUNK_STIFFNESS * share)
-    spring.setViscosity(TRUNK_DAMPING * share)
+    spring.setStiffness(worn.stiffness)
+    spring.setViscosity(worn.damping)
     spring.setRestLength(0.0)
     model.addForce(spring)
     gravity = model.getGravity()
-    carried = 1.0 - CARRIED_WEIGHT * share
-    model.setGravity(opensim.Vec3(*(gravity.get(axis) * carried for axis in range(3))))
+    model.setGravity(opensim.Vec3(*(gravity.get(axis) * worn.gravity for axis in range(3))))
 
 
 def _weld_lumbar(model: opensim.Model) -> None:

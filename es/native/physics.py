@@ -4,7 +4,7 @@ from typing import Literal
 
 import numpy as np
 
-from es.envs.harness import CARRIED_WEIGHT, TRUNK_DAMPING, TRUNK_STIFFNESS
+from es.envs.harness import harness
 from es.envs.physics import MUSCLES, STEP_SECONDS, Array
 from es.envs.running_start import COORDINATES as RUNNING_COORDINATES
 from es.envs.running_start import FIBER_LENGTHS, SPEEDS, blend
@@ -92,9 +92,10 @@ class NativePhysics:
         modulus = OBSTACLE_MODULUS_TIMES_RADIUS / spheres[:, 2]
         self._obstacles = np.column_stack([spheres, hertz_stiffness(modulus)])
         self._max_force = self._full_force * np.asarray(strengths, dtype=np.float64).reshape(MUSCLES)
-        self._parameters["gravity"] = self._gravity * (1.0 - CARRIED_WEIGHT * self.harness)
-        self._parameters["trunk_stiffness"] = TRUNK_STIFFNESS * self.harness
-        self._parameters["trunk_damping"] = TRUNK_DAMPING * self.harness
+        worn = harness(self.harness)
+        self._parameters["gravity"] = self._gravity * worn.gravity
+        self._parameters["trunk_stiffness"] = worn.stiffness
+        self._parameters["trunk_damping"] = worn.damping
         self._state = blend(self._default_state, self._running_state, self.running_start)
         self._step_size = FIRST_STEP
         self._steps = 0

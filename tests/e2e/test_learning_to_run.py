@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
@@ -95,3 +96,16 @@ def test_the_runner_that_comes_with_the_package_runs_as_far_as_reported(tmp_path
     (episode,) = json.loads(es(*arguments, "--runs-dir", tmp_path).stdout)
     assert episode["score"] == pytest.approx(21.43, abs=0.05)
     assert episode["length"] == 1000
+
+
+def test_training_goes_on_from_a_run_that_comes_with_the_package(tmp_path: Path) -> None:
+    source = RunDir.open(tmp_path, "flat-runner")
+    done = es(
+        "run", "learning-to-run", "--name", "on", "--generations", "1", "--runs-dir", tmp_path,
+        "--set", f"warm_start.checkpoint={source.checkpoint_path(0)}", "--set", "stage=[]",
+        "--set", "population.size=8", "--set", "environment.arguments.max_steps=50",
+        "--set", "evaluation.every=0",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    first = RunDir.open(tmp_path, "on").load_checkpoint(0)
+    np.testing.assert_array_equal(first.parameters, source.load_checkpoint(0).parameters)
