@@ -29,6 +29,7 @@ Seed = Annotated[int, Meta(ge=0, le=2**62)]
 Shaping = Literal["centered_ranks", "raw", "sign", "centered_sign_ranks"]
 Activation = Literal["tanh", "relu", "elu", "lrelu"]
 Reflexes = Literal["none", "balance", "all"]
+GaitStart = Literal["typical", "running", "mid_stride"]
 
 
 class _Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -124,7 +125,7 @@ class Gait(_Section, frozen=True, kw_only=True, tag_field="kind", tag="gait"):
     reflexes: Reflexes = "none"
     """Further reflexes, for a gait that walks already: "balance" adds those that heed no obstacle, a tone for
     each muscle and a clock that the legs steer (96 numbers in all), "all" what places the feet too (193)."""
-    start: Literal["typical", "running", "mid_stride"] = "typical"
+    start: GaitStart = "typical"
     """Where it begins: at typical values, or at the joint angles of human running, from a random moment on or
     ("mid_stride") from the one at which `running_start` begins."""
     head: Squashed | UniformBins | CustomBins = Squashed()

@@ -128,14 +128,8 @@ def _row(episode: Rollout) -> dict[str, object]:
 def _print_grade(
     console: Console, title: str, protocol: Protocol, seeds: range, rollouts: Iterator[Rollout]
 ) -> None:
-    headings = ("seed", "score", "metres", "fell", "steps")
     episodes = _print_rows(
-        console,
-        title,
-        headings,
-        seeds,
-        rollouts,
-        lambda episode: (f"{_score(episode):.2f}", *_distance(episode), str(episode.length)),
+        console, title, seeds, rollouts, "score", lambda episode: f"{_score(episode):.2f}", metres=True
     )
     scores = [_score(episode) for episode in episodes]
     failures = sum(episode.failed for episode in episodes)
@@ -159,18 +153,14 @@ def _score(episode: Rollout) -> float:
 def _print(console: Console, title: str, seeds: range, rollouts: Iterator[Rollout]) -> None:
     first = next(rollouts)
     metres = "metres" in first.metrics
-    headings = ("seed", "return", *(("metres", "fell") if metres else ()), "steps")
     episodes = _print_rows(
         console,
         title,
-        headings,
         seeds,
         itertools.chain([first], rollouts),
-        lambda episode: (
-            tables.number(episode.return_),
-            *(_distance(episode) if metres else ()),
-            str(episode.length),
-        ),
+        "return",
+        lambda episode: tables.number(episode.return_),
+        metres=metres,
     )
     scored = [episode for episode in episodes if not episode.failed]
     if scored:
@@ -186,23 +176,27 @@ def _print(console: Console, title: str, seeds: range, rollouts: Iterator[Rollou
 def _print_rows(
     console: Console,
     title: str,
-    headings: tuple[str, ...],
     seeds: range,
     rollouts: Iterable[Rollout],
-    cells: Callable[[Rollout], tuple[str, ...]],
+    heading: str,
+    value: Callable[[Rollout], str],
+    *,
+    metres: bool,
 ) -> list[Rollout]:
     """Print a line per episode as soon as it is there: in OpenSim each takes its time; return them all."""
 
-    def line(columns: Iterable[str], failure: str) -> str:
+    def line(columns: tuple[str, ...], failure: str) -> str:
         return "  " + "".join(f"{column:>9}" for column in columns) + f"   {failure}"
 
-    console.print(
-        f"{title}\n\n{line(headings, 'failed')}\n  {'─' * (9 * len(headings) + 9)}", highlight=False
-    )
+    headings = ("seed", heading, *(("metres", "fell") if metres else ()), "steps")
+    rule = "─" * (9 * len(headings) + 9)
+    console.print(f"{title}\n\n{line(headings, 'failed')}\n  {rule}", highlight=False)
     episodes = []
     for seed, episode in zip(seeds, rollouts, strict=True):
         failure = episode.error or ("failed" if episode.failed else "")
-        console.print(line((str(seed), *cells(episode)), failure).rstrip(), highlight=False, markup=False)
+        distance = _distance(episode) if metres else ()
+        cells = (str(seed), value(episode), *distance, str(episode.length))
+        console.print(line(cells, failure).rstrip(), highlight=False, markup=False)
         episodes.append(episode)
     console.print()
     return episodes

@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import opensim
 
+from es.envs import running_start
 from es.envs.harness import harness
 from es.envs.physics import MUSCLES, STEP_SECONDS, Array
-from es.envs.running_start import COORDINATES, FIBER_LENGTHS, SPEEDS, blend
 from es.errors import SimulationError, UsageError
 
 MODEL_FILE = "gait9dof18musc.osim"
@@ -180,12 +180,13 @@ class _Runner:
         """Change the state of one who stands to that share of a run."""
         coordinates = self._pelvis + self._joints
         standing = np.array([coordinate.getValue(state) for coordinate in coordinates])
-        places, speeds = blend(standing, COORDINATES, share), share * SPEEDS
+        places = running_start.blend(standing, running_start.COORDINATES, share)
+        speeds = share * running_start.SPEEDS
         for coordinate, place, speed in zip(coordinates, places.tolist(), speeds.tolist(), strict=True):
             coordinate.setValue(state, place, False)
             coordinate.setSpeedValue(state, speed)
         lengths = [muscle.getStateVariableValue(state, "fiber_length") for muscle in self._muscles]
-        lengths = blend(np.array(lengths), FIBER_LENGTHS, share).tolist()
+        lengths = running_start.blend(np.array(lengths), running_start.FIBER_LENGTHS, share).tolist()
         for muscle, length in zip(self._muscles, lengths, strict=True):
             muscle.setStateVariableValue(state, "fiber_length", length)
 

@@ -4,10 +4,9 @@ from typing import Literal
 
 import numpy as np
 
+from es.envs import running_start
 from es.envs.harness import harness
 from es.envs.physics import MUSCLES, STEP_SECONDS, Array
-from es.envs.running_start import COORDINATES as RUNNING_COORDINATES
-from es.envs.running_start import FIBER_LENGTHS, SPEEDS, blend
 from es.errors import SimulationError, UsageError
 from es.native.model import load_model
 from es.native.parameters import hertz_stiffness, pack, parameters
@@ -96,7 +95,7 @@ class NativePhysics:
         self._parameters["gravity"] = self._gravity * worn.gravity
         self._parameters["trunk_stiffness"] = worn.stiffness
         self._parameters["trunk_damping"] = worn.damping
-        self._state = blend(self._default_state, self._running_state, self.running_start)
+        self._state = running_start.blend(self._default_state, self._running_state, self.running_start)
         self._step_size = FIRST_STEP
         self._steps = 0
 
@@ -174,7 +173,7 @@ class NativePhysics:
 def _running(standing: Array) -> Array:
     """The state in full run, with the activations of the ``standing`` one; shape (54,)."""
     state = standing.copy()
-    state[:SPEED] = RUNNING_COORDINATES
-    state[SPEED:ACTIVATION] = SPEEDS
-    state[FIBER:] = FIBER_LENGTHS
+    state[:SPEED] = running_start.COORDINATES
+    state[SPEED:ACTIVATION] = running_start.SPEEDS
+    state[FIBER:] = running_start.FIBER_LENGTHS
     return state

@@ -1,7 +1,7 @@
 """The policy whose few dozen parameters `es.policies.gait_weights` turns into weights."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +49,7 @@ class Gait:
         cycles_per_action: float,
         *,
         reflexes: config.Reflexes = "none",
-        start: Literal["typical", "running", "mid_stride"] = "typical",
+        start: config.GaitStart = "typical",
     ) -> None:
         self._selection = SELECTION[reflexes]
         self._start = start
