@@ -97,11 +97,11 @@ def run_episodes(
     """Unperturbed episodes of a state, in the order of ``seeds``, in that many processes."""
     episode = functools.partial(_episode, environment, experiment, state)
     with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
-        # Ctrl-C is ours to handle: the processes are born ignoring it.
-        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        rollouts = pool.map(episode, seeds)
-        signal.signal(signal.SIGINT, handler)
         try:
+            # Ctrl-C is ours to handle: the processes are born ignoring it.
+            handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+            rollouts = pool.map(episode, seeds)
+            signal.signal(signal.SIGINT, handler)
             yield from rollouts
         except BaseException:
             for process in active_children():
