@@ -29,6 +29,7 @@ Seed = Annotated[int, Meta(ge=0, le=2**62)]
 Shaping = Literal["centered_ranks", "raw", "sign", "centered_sign_ranks"]
 Activation = Literal["tanh", "relu", "elu", "lrelu"]
 Reflexes = Literal["none", "balance", "all"]
+Initial = Literal["random", "zero"]
 GaitStart = Literal["typical", "running", "mid_stride"]
 
 
@@ -87,6 +88,9 @@ class MLP(_Section, frozen=True, kw_only=True, tag_field="kind", tag="mlp"):
     """Units of each hidden layer."""
     activation: Activation = "tanh"
     """Non-linearity of the hidden layers."""
+    initial: Initial = "random"
+    """Where a search begins: at random weights that give small outputs, or with every parameter 0, as
+    Stable-Baselines3's ARS does: there sigma is all that moves the hidden layers at first."""
     head: Squashed | UniformBins | CustomBins = Squashed()
     """How outputs become actions; discrete action spaces always take the argmax."""
 

@@ -144,3 +144,8 @@ def test_policies_are_made_for_an_environment() -> None:
     env = gymnasium.make("CartPole-v1")
     assert make(config.Linear(), env, action_repeat=1).sizes == (4, 2)
     assert make(config.MLP(hidden=(16,)), env, action_repeat=1).sizes == (4, 16, 2)
+
+
+def test_a_search_may_begin_at_zero() -> None:
+    policy = make(config.MLP(initial="zero"), gymnasium.make("CartPole-v1"), action_repeat=1)
+    assert not policy.initial(np.random.default_rng(1)).any()

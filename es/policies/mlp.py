@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from es.config import Activation
+from es.config import Activation, Initial
 from es.errors import ExperimentError
 from es.native import network
 from es.native.network import Network
@@ -105,10 +105,20 @@ class MLP(Layers):
     """Observation -> hidden layers -> head."""
 
     def __init__(
-        self, observation_size: int, hidden: tuple[int, ...], activation: Activation, head: Head
+        self,
+        observation_size: int,
+        hidden: tuple[int, ...],
+        activation: Activation,
+        head: Head,
+        initial: Initial = "random",
     ) -> None:
         super().__init__(observation_size, hidden, activation, head.size)
         self.head = head
+        self._initial = initial
+
+    def initial(self, rng: np.random.Generator) -> Array:
+        """Where a search begins: random, as `Layers.initial`, or zero."""
+        return np.zeros(self.num_params) if self._initial == "zero" else super().initial(rng)
 
     def bind(self, theta: Array) -> Callable[[Array], Any]:
         """The policy with these parameters: observation, shape (observation_size,), to action."""

@@ -44,7 +44,7 @@ def make(
         return _legged(policy, env, action_repeat)
     head = heads.make(policy.head, env.action_space)
     if isinstance(policy, config.MLP):
-        return MLP(shape[0], policy.hidden, policy.activation, head)
+        return MLP(shape[0], policy.hidden, policy.activation, head, policy.initial)
     return MLP(shape[0], (), "tanh", head)
 
 
