@@ -384,11 +384,13 @@ class RunDir:
         copy.write_experiment(experiment)
         copy.save_checkpoint(experiment, state)
         history = [record for record in self.generations() if record.generation <= generation]
-        step = max(1, -(-len(history) // records))
+        step = max(1, -(-generation // records))
         evaluations = self.evaluations()
+        # By generation, not by record: the first part of the curve may be a thinned one already.
+        last_of = {(generation - record.generation) // step: record.generation for record in history}
+        kept = {*last_of.values(), *evaluations}
         for record in history:
-            # The last one is among them, and what evaluations are plotted at.
-            if (generation - record.generation) % step == 0 or record.generation in evaluations:
+            if record.generation in kept:
                 copy.append(record)
         for evaluation in evaluations.values():
             if evaluation.generation <= generation:

@@ -146,3 +146,19 @@ def test_an_export_is_a_run_with_one_policy_and_a_thinner_curve(runs_dir: Path, 
     with pytest.raises(RunNotFoundError, match="no checkpoint of generation 9"):
         run.export(tmp_path / "other", 9, records=3)
     assert not (tmp_path / "other").exists()
+
+
+def test_an_export_that_went_on_keeps_its_curve_when_it_is_exported_again(
+    runs_dir: Path, tmp_path: Path
+) -> None:
+    run = create(runs_dir, "mine")
+    for generation in range(1, 9):
+        run.append(generation_record(generation))
+    run.save_checkpoint(EXPERIMENT, state(8))
+    first = run.export(tmp_path / "first", 8, records=2)
+    assert [record.generation for record in first.generations()] == [4, 8]
+    for generation in range(9, 13):
+        first.append(generation_record(generation))
+    first.save_checkpoint(EXPERIMENT, state(12))
+    again = first.export(tmp_path / "again", 12, records=3)
+    assert [record.generation for record in again.generations()] == [4, 8, 12]
