@@ -388,7 +388,7 @@ class RunDir:
         evaluations = self.evaluations()
         # By generation, not by record: the first part of the curve may be a thinned one already.
         last_of = {(generation - record.generation) // step: record.generation for record in history}
-        kept = {*last_of.values(), *evaluations}
+        kept = {*last_of.values(), *evaluations}  # evaluations are plotted at their generations' records
         for record in history:
             if record.generation in kept:
                 copy.append(record)
