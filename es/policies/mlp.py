@@ -65,8 +65,8 @@ class Layers:
     def widen(self, theta: Array, sizes: tuple[int, ...], rng: np.random.Generator) -> Array:
         """Parameters that act like a narrower network of layer ``sizes`` with parameters ``theta``.
 
-        New units receive random weights but nothing listens to them yet; new observations are ignored at
-        first.
+        New units receive the weights of ``initial`` but nothing listens to them yet; new observations are
+        ignored at first.
 
         Raises:
             ExperimentError: the other network is wider somewhere, or of another depth or output size.
