@@ -15,7 +15,7 @@ from es.envs.learning_to_run import LearningToRun
 from es.native import rollout as native
 from es.native.physics import NativePhysics
 from es.obs_norm import Normalizer, ObservationStatistics
-from es.policies.heads import BinnedHead, SquashedHead
+from es.policies.heads import BinnedHead, ClippedHead, SquashedHead
 from es.policies.registry import Policy
 from es.rollout import Rollout, finite
 
@@ -29,7 +29,7 @@ def applies(env: gymnasium.Env[Any, Any], policy: Policy) -> bool:
     return (
         type(env) is LearningToRun
         and isinstance(env.physics, NativePhysics)
-        and isinstance(policy.head, SquashedHead | BinnedHead)
+        and isinstance(policy.head, SquashedHead | ClippedHead | BinnedHead)
     )
 
 
@@ -90,10 +90,13 @@ def rollout(
 
 
 def _head(policy: Policy) -> native.Head:
-    head: Any = policy.head  # `applies` found it to be one of two
+    head: Any = policy.head  # `applies` found it to be one of these
+    no_mask, no_values = np.empty(0, dtype=np.bool_), np.empty((0, 0))
     if isinstance(head, SquashedHead):
-        return native.Head(head.bottom, head.top, head.bounded, head.bias, head.gain, np.empty((0, 0)))
-    return native.Head(np.empty(0), np.empty(0), np.empty(0, dtype=np.bool_), 0.0, 1.0, head.values)
+        return native.Head(head.bottom, head.top, head.bounded, head.bias, head.gain, False, no_values)
+    if isinstance(head, ClippedHead):
+        return native.Head(head.low, head.high, no_mask, 0.0, 1.0, True, no_values)
+    return native.Head(np.empty(0), np.empty(0), no_mask, 0.0, 1.0, False, head.values)
 
 
 def _normalization(normalizer: Normalizer | None) -> native.Normalization:

@@ -60,6 +60,10 @@ class Squashed(_Section, frozen=True, kw_only=True, tag_field="kind", tag="squas
     simulation from turning stiff and slow."""
 
 
+class Clipped(_Section, frozen=True, kw_only=True, tag_field="kind", tag="clipped"):
+    """Continuous actions: the outputs themselves, clipped to the bounds, as linear policies of ARS act."""
+
+
 class UniformBins(_Section, frozen=True, kw_only=True, tag_field="kind", tag="uniform_bins"):
     """Discretised actions: argmax over equally spaced values between the bounds, per dimension."""
 
@@ -74,10 +78,13 @@ class CustomBins(_Section, frozen=True, kw_only=True, tag_field="kind", tag="cus
     """The values, in action units; all within the action bounds."""
 
 
+AnyHead = Squashed | Clipped | UniformBins | CustomBins
+
+
 class Linear(_Section, frozen=True, kw_only=True, tag_field="kind", tag="linear"):
     """One affine map from observation to action."""
 
-    head: Squashed | UniformBins | CustomBins = Squashed()
+    head: AnyHead = Squashed()
     """How outputs become actions; discrete action spaces always take the argmax."""
 
 
@@ -91,7 +98,7 @@ class MLP(_Section, frozen=True, kw_only=True, tag_field="kind", tag="mlp"):
     initial: Initial = "random"
     """Where a search begins: at random weights that give small outputs, or with every parameter 0, as
     Stable-Baselines3's ARS does: there sigma is all that moves the hidden layers at first."""
-    head: Squashed | UniformBins | CustomBins = Squashed()
+    head: AnyHead = Squashed()
     """How outputs become actions; discrete action spaces always take the argmax."""
 
 
@@ -113,7 +120,7 @@ class Symmetric(_Section, frozen=True, kw_only=True, tag_field="kind", tag="symm
     clock_steered: bool = False
     """Whether the legs' states hurry the clock or hold it back, by parameters: legs that fell out of step
     find back. On the gait observation only."""
-    head: Squashed | UniformBins | CustomBins = Squashed()
+    head: AnyHead = Squashed()
     """How outputs become actions."""
 
 
@@ -132,7 +139,7 @@ class Gait(_Section, frozen=True, kw_only=True, tag_field="kind", tag="gait"):
     start: GaitStart = "typical"
     """Where it begins: at typical values, or at the joint angles of human running, from a random moment on or
     ("mid_stride") from the one at which `running_start` begins."""
-    head: Squashed | UniformBins | CustomBins = Squashed()
+    head: AnyHead = Squashed()
     """How outputs become actions."""
 
 

@@ -17,6 +17,7 @@ from es.rollout import Rollout, rollout
 MUSCULAR = config.Squashed(bias=-2.0, floor=0.05)
 POLICIES = [
     config.Linear(head=MUSCULAR),
+    config.Linear(head=config.Clipped()),
     config.Linear(head=config.UniformBins(bins=3)),
     config.MLP(hidden=(7, 6), activation="elu", head=MUSCULAR),
     config.Symmetric(hidden=(), clock_hz=1.2, clock_harmonics=2, clock_learned=True, head=MUSCULAR),

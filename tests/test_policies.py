@@ -46,6 +46,15 @@ def test_unbounded_actions_pass_through() -> None:
         heads.make(config.Squashed(), half)
 
 
+@given(npst.arrays(np.float64, 2, elements=st.floats()))
+def test_clipped_actions_are_the_outputs_within_the_bounds(x: np.ndarray) -> None:
+    action = heads.make(config.Clipped(), BOX)(x)
+    inside = (x >= BOX.low) & (x <= BOX.high)
+    np.testing.assert_array_equal(action[inside], x[inside])
+    np.testing.assert_array_equal(np.isnan(action), np.isnan(x))
+    assert BOX.contains(np.nan_to_num(action))
+
+
 def test_uniform_bins_choose_among_equally_spaced_values() -> None:
     head = heads.make(config.UniformBins(bins=6), BOX)
     assert head.size == 12

@@ -184,6 +184,13 @@ def to_bounds(
 
 
 @rounded
+def clip(x: Array, low: Array, high: Array, action: Array) -> None:
+    """Write min(max(x, low), high); NaN passes through."""
+    for i in range(len(x)):
+        action[i] = min(max(x[i], low[i]), high[i]) if x[i] == x[i] else x[i]
+
+
+@rounded
 def choose(x: Array, values: Array, action: Array) -> None:
     """Write per row of ``values``, shape (dimensions, bins), the value whose output is largest."""
     bins = values.shape[1]

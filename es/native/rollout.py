@@ -14,7 +14,7 @@ from es.envs.rewards import SWING_HEIGHT
 from es.native import observation, ros2, runge_kutta_merson
 from es.native.compile import entry_point, rounded
 from es.native.model import Array, Mask
-from es.native.network import Network, act, choose, to_bounds
+from es.native.network import Network, act, choose, clip, to_bounds
 from es.native.observe import kinematics, limit_torque_square_sum
 from es.native.parameters import Packed
 
@@ -49,8 +49,10 @@ class Head(NamedTuple):
     bounded: Mask
     bias: float
     gain: float
+    clipped: bool
+    """Whether outputs are clipped to bottom and top instead."""
     values: Array
-    """Shape (18, bins): choose among these instead; no bins, squash."""
+    """Shape (18, bins): choose among these instead; no bins, squash or clip."""
 
 
 class Normalization(NamedTuple):
@@ -171,6 +173,8 @@ def rollout(
         act(network, actions, shift, presented, scratch, outputs)
         if head.values.shape[1]:
             choose(outputs, head.values, action)
+        elif head.clipped:
+            clip(outputs, head.bottom, head.top, action)
         else:
             to_bounds(outputs, head.bottom, head.top, head.bounded, head.bias, head.gain, action)
         if not _to_excitations(action, noise, actions, rules.action_noise):

@@ -46,6 +46,18 @@ class SquashedHead:
         return action
 
 
+class ClippedHead:
+    """min(max(x, low), high); an infinite bound is none."""
+
+    def __init__(self, low: Array, high: Array) -> None:
+        self.size = low.size
+        self.low, self.high = low, high
+
+    def __call__(self, outputs: Array) -> Array:
+        """Clip outputs, shape (size,), to the bounds."""
+        return np.clip(outputs, self.low, self.high)
+
+
 class BinnedHead:
     """Per action dimension the value whose output is largest; ``values`` has shape (dimensions, bins)."""
 
@@ -72,7 +84,7 @@ class DiscreteHead:
         return self._start + int(outputs.argmax())
 
 
-def make(head: config.Squashed | config.UniformBins | config.CustomBins, space: Space[Any]) -> Head:
+def make(head: config.AnyHead, space: Space[Any]) -> Head:
     """The head for an action space.
 
     Raises:
@@ -87,6 +99,8 @@ def make(head: config.Squashed | config.UniformBins | config.CustomBins, space: 
     low, high = space.low.astype(np.float64), space.high.astype(np.float64)
     if isinstance(head, config.Squashed):
         return SquashedHead(low, high, head)
+    if isinstance(head, config.Clipped):
+        return ClippedHead(low, high)
     if isinstance(head, config.UniformBins):
         if not np.all(np.isfinite(low) & np.isfinite(high)):
             raise ExperimentError(
