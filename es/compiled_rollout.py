@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from es.envs.learning_to_run import LearningToRun
 from es.native import rollout as native
+from es.native.network import no_opening
 from es.native.physics import NativePhysics
 from es.obs_norm import Normalizer, ObservationStatistics
 from es.policies.heads import BinnedHead, ClippedHead, SquashedHead
+from es.policies.opening import OpenedGait
 from es.policies.registry import Policy
 from es.rollout import Rollout, finite
 
@@ -56,12 +58,14 @@ def rollout(
     actions = -(-rules.max_steps // action_repeat)
     noise = np.empty((0, 18)) if not action_noise or rng is None else rng.standard_normal((actions, 18))
     seen = np.empty((actions if collect_statistics else 0, rules.size))
+    network = policy.network(theta)
     outcome = native.Outcome(
         *native.rollout(
             task.physics.simulation(),
             task.told(),
             rules,
-            policy.network(theta),
+            network,
+            policy.opening(theta) if isinstance(policy, OpenedGait) else no_opening(network),
             _head(policy),
             _normalization(normalizer),
             noise,

@@ -139,6 +139,9 @@ class Gait(_Section, frozen=True, kw_only=True, tag_field="kind", tag="gait"):
     start: GaitStart = "typical"
     """Where it begins: at typical values, or at the joint angles of human running, from a random moment on or
     ("mid_stride") from the one at which `running_start` begins."""
+    opening: Annotated[float, Meta(ge=0, le=10)] = 0.0
+    """For how many seconds the start of an episode has parameters of its own, as many again and one for the
+    clock (`es.policies.opening`); 0 for none."""
     head: AnyHead = Squashed()
     """How outputs become actions."""
 

@@ -27,6 +27,7 @@ LEARNED_CLOCK = {"clock_hz": 1.2, "clock_harmonics": 2, "clock_learned": True}
 GAITS = [
     config.Symmetric(hidden=(), **LEARNED_CLOCK, clock_steered=True, head=MUSCULAR),
     config.Gait(reflexes="all", head=MUSCULAR),
+    config.Gait(reflexes="balance", opening=0.3, head=MUSCULAR),
 ]
 
 

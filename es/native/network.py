@@ -41,6 +41,27 @@ class Network(NamedTuple):
     """Observations of the right leg, shape (steering size / 2,)."""
 
 
+class Opening(NamedTuple):
+    """What acts at the start of an episode in a network's place."""
+
+    network: Network
+    """Of the same sizes."""
+    actions: int
+    """How many actions are its; 0 for none."""
+    turn: float
+    """How far the clock is turned on where the other takes over, cycles."""
+
+
+def no_opening(network: Network) -> Opening:
+    """For a policy that acts alike from its first action on."""
+    return Opening(network, 0, 0.0)
+
+
+def taken_over(network: Network, opening: Opening) -> float:
+    """By how much the clock's shift changes where a network takes over: it goes on, but for ``turn``."""
+    return opening.actions * (opening.network.cycles - network.cycles) + opening.turn
+
+
 @entry_point
 def outputs(
     theta: Array,

@@ -14,7 +14,7 @@ from es.envs.rewards import SWING_HEIGHT
 from es.native import observation, ros2, runge_kutta_merson
 from es.native.compile import entry_point, rounded
 from es.native.model import Array, Mask
-from es.native.network import Network, act, choose, clip, to_bounds
+from es.native.network import Network, Opening, act, choose, clip, taken_over, to_bounds
 from es.native.observe import kinematics, limit_torque_square_sum
 from es.native.parameters import Packed
 
@@ -131,6 +131,7 @@ def rollout(
     course: Course,
     rules: Rules,
     network: Network,
+    opening: Opening,
     head: Head,
     normalization: Normalization,
     noise: Array,
@@ -143,6 +144,7 @@ def rollout(
         course: what is told of the course.
         rules: of the task.
         network: the policy.
+        opening: what acts at first.
         head: its head.
         normalization: of observations.
         noise: standard normal draws for each action, shape (actions, 18); no rows for none.
@@ -170,7 +172,12 @@ def rollout(
         if len(seen):
             seen[actions] = values
         _normalize(normalization, values, presented)
-        act(network, actions, shift, presented, scratch, outputs)
+        if actions < opening.actions:
+            act(opening.network, actions, shift, presented, scratch, outputs)
+        else:
+            if actions == opening.actions:
+                shift[0] += _taken_over(network, opening)
+            act(network, actions, shift, presented, scratch, outputs)
         if head.values.shape[1]:
             choose(outputs, head.values, action)
         elif head.clipped:
@@ -235,6 +242,7 @@ def rollout(
 
 
 _deepen = rounded(obstacle_contact.deepen)
+_taken_over = rounded(taken_over)
 
 
 @rounded

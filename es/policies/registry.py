@@ -14,9 +14,10 @@ from es.policies import heads
 from es.policies.gait import Gait
 from es.policies.gait_weights import STEERED_BY
 from es.policies.mlp import MLP
+from es.policies.opening import OpenedGait
 from es.policies.symmetric import NO_CLOCK, Clock, Symmetric
 
-Policy = MLP | Symmetric | Gait
+Policy = MLP | Symmetric | Gait | OpenedGait
 
 _LEGGED = (NAMES_41, NAMES_82, NAMES_GAIT)  # observations whose left and right are known
 
@@ -61,7 +62,7 @@ def seen(policy: config.AnyPolicy, statistics: ObservationStatistics) -> Observa
 
 def _legged(
     policy: config.Symmetric | config.Gait, env: gymnasium.Env[Any, Any], action_repeat: int
-) -> Symmetric | Gait:
+) -> Symmetric | Gait | OpenedGait:
     names = getattr(env.unwrapped, "observation_names", None)
     fits = env.observation_space.shape == (len(names or ()),) and env.action_space.shape == (MUSCLES,)
     kind = policy.__struct_config__.tag
@@ -77,12 +78,9 @@ def _legged(
                 "policy.kind = 'gait': expected environment.arguments.observation = 'gait', got "
                 f"{len(names)} other values"
             )
-        return Gait(
-            head,
-            policy.clock_hz * STEP_SECONDS * action_repeat,
-            reflexes=policy.reflexes,
-            start=policy.start,
-        )
+        seconds = STEP_SECONDS * action_repeat
+        gait = Gait(head, policy.clock_hz * seconds, reflexes=policy.reflexes, start=policy.start)
+        return OpenedGait(gait, round(policy.opening / seconds)) if policy.opening else gait
     clock = NO_CLOCK
     if policy.clock_hz is not None:
         cycles = policy.clock_hz * STEP_SECONDS * action_repeat

@@ -1,0 +1,86 @@
+"""A gait with an opening: the first moments of an episode have parameters of their own.
+
+A start from standing and a steady run ask for different things. Apart, each can be searched for without harm
+to the other; the winners of 2017 had a network for the first 75 steps, too.
+"""
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from es.native import network
+from es.native.network import Network, Opening
+from es.policies.gait import Gait
+
+Array = NDArray[np.float64]
+
+
+class OpenedGait:
+    """A gait whose first actions are another one's, of the same kind.
+
+    Its parameters are those of the gait, how far the clock is turned on when it takes over (cycles), and
+    those of the opening: shape (2 n + 1,).
+
+    Args:
+        gait: how both turn their parameters into weights.
+        actions: how many actions are the opening's.
+    """
+
+    def __init__(self, gait: Gait, actions: int) -> None:
+        self._gait = gait
+        self._actions = actions
+        self.sizes = gait.sizes * 2
+        self.num_params = 2 * gait.num_params + 1
+        self.head = gait.head
+
+    def initial(self, rng: np.random.Generator) -> Array:
+        """Both alike, where the gait begins."""
+        return _same(self._gait.initial(rng))
+
+    def widen(self, theta: Array, sizes: tuple[int, ...], rng: np.random.Generator) -> Array:
+        """Parameters that act alike, of a gait with or without an opening and of as many reflexes or fewer.
+
+        Raises:
+            ExperimentError: those of another policy.
+        """
+        if tuple(sizes) != self.sizes:
+            return _same(self._gait.widen(theta, sizes, rng))
+        n = theta.size // 2
+        gait, opening = (
+            self._gait.widen(part, self._gait.sizes, rng) for part in (theta[:n], theta[n + 1 :])
+        )
+        return np.concatenate([gait, theta[n : n + 1], opening])
+
+    def network(self, theta: Array) -> Network:
+        """Of the gait, with these parameters."""
+        return self._gait.network(theta[: self._gait.num_params])
+
+    def opening(self, theta: Array) -> Opening:
+        """What acts before it."""
+        n = self._gait.num_params
+        return Opening(self._gait.network(theta[n + 1 :]), self._actions, float(theta[n]))
+
+    def bind(self, theta: Array) -> Callable[[Array], Any]:
+        """The policy with these parameters: observation to action; bind anew for each episode."""
+        settings, opening = self.network(theta), self.opening(theta)
+        actions = itertools.count()
+        scratch = np.empty(2 * int(settings.sizes.max()))
+        out = np.empty(2 * int(settings.sizes[-1]))
+        shift = np.zeros(1)
+
+        def act(observation: Array) -> Any:
+            action = next(actions)
+            if action == opening.actions:
+                shift[0] += network.taken_over(settings, opening)
+            now = opening.network if action < opening.actions else settings
+            network.outputs(*now, action, shift, np.ascontiguousarray(observation), scratch, out)
+            return self.head(out)
+
+        return act
+
+
+def _same(gait: Array) -> Array:
+    return np.concatenate([gait, [0.0], gait])
