@@ -83,7 +83,6 @@ def test_episodes_are_equal_to_the_last_bit(
         "highest_tilt": 0.3,
         "obstacle_drop": data.draw(st.sampled_from([0.0, 0.05])),
         "solid_drop": data.draw(st.sampled_from([0.0, 0.02])),
-        "harness": data.draw(st.sampled_from([0.0, 0.7])),
         "running_start": data.draw(st.sampled_from([0.0, 0.4])),
     }
     if arguments["reward"] == "weighted":

@@ -201,8 +201,8 @@ def test_limits_of_training_end_episodes_and_lower_obstacles():
         task.configure(walls=1.0)
     with pytest.raises(UsageError, match="wall_speed must be a finite number, got nan"):
         task.configure(wall_speed=float("nan"))
-    with pytest.raises(UsageError, match=r"harness must lie between 0 and 1, got 1\.5"):
-        task.configure(harness=1.5)
+    with pytest.raises(UsageError, match=r"running_start must lie between 0 and 1, got 1\.5"):
+        task.configure(running_start=1.5)
     with pytest.raises(UsageError, match=r"running_start must lie between 0 and 1, got -0\.1"):
         task.configure(running_start=-0.1)
 

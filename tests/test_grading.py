@@ -24,7 +24,6 @@ EASY = {
     "wall_speed": 1.0,
     "highest_tilt": 0.5,
     "solid_drop": 0.05,
-    "harness": 1.0,
     "running_start": 1.0,
 }
 

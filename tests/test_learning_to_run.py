@@ -22,7 +22,7 @@ class ScriptedPhysics:
     def __init__(self, integrator, accuracy):
         self.options = integrator, accuracy
 
-    def reset(self, obstacles, strengths):
+    def reset(self, obstacles, strengths, running=0.0):
         self.obstacles, self.strengths = obstacles.copy(), strengths.copy()
         self.steps = 0
 

@@ -191,15 +191,11 @@ def test_an_impossible_step_is_an_error_and_reset_recovers(integrator: Integrato
     physics.step(np.full(18, 0.05))
 
 
-@pytest.mark.parametrize(
-    "training", [{"harness": 0.5}, {"harness": 1.0}, {"running_start": 0.5}, {"running_start": 1.0}]
-)
-def test_what_training_adds_is_the_same_in_opensim(training: dict[str, float]) -> None:
+@pytest.mark.parametrize("running", [0.5, 1.0])
+def test_a_running_start_is_the_same_in_opensim(running: float) -> None:
     twin, opensim = NativePhysics("rkm", 1e-5), OpenSimPhysics("rkm", 1e-5)
     for physics in (twin, opensim):
-        for name, share in training.items():
-            setattr(physics, name, share)
-        physics.reset(NOTHING, STRONG)
+        physics.reset(NOTHING, STRONG, running)
     for row in random_excitations(5, 40, 5, 0.5):
         twin.step(row)
         opensim.step(row)
@@ -208,37 +204,17 @@ def test_what_training_adds_is_the_same_in_opensim(training: dict[str, float]) -
         assert difference[RATES].max() < 0.02
 
 
-def test_in_the_harness_the_trunk_stays_upright_until_it_is_taken_off() -> None:
-    physics = NativePhysics("ros2")
-    idle = np.full((100, 18), 0.05)
-
-    def farthest_tilt(harness: float) -> float:
-        physics.harness = harness
-        physics.reset(NOTHING, STRONG)
-        tilts = []
-        for row in idle:
-            physics.step(row)
-            tilts.append(physics.kinematics()[0])
-        return float(np.abs(tilts).max())
-
-    free = farthest_tilt(0.0)
-    assert farthest_tilt(1.0) < 0.1 < 0.25 < free
-    assert farthest_tilt(0.0) == free
-
-
 def test_a_running_start_is_fast_and_in_the_air_and_leaves_no_trace() -> None:
     physics = NativePhysics("ros2")
     physics.reset(NOTHING, STRONG)
     standing = physics.kinematics()
-    physics.running_start = 1.0
-    physics.reset(NOTHING, STRONG)
+    physics.reset(NOTHING, STRONG, 1.0)
     running = physics.kinematics()
     feet = running[[29, 31, 33, 35]]
     assert running[4] == 4.0
     assert feet.min() > 0.0
     physics.step(np.full(18, 0.05))
     assert physics.kinematics()[1] == pytest.approx(0.04, abs=0.003)
-    physics.running_start = 0.0
     physics.reset(NOTHING, STRONG)
     np.testing.assert_array_equal(physics.kinematics(), standing)
 

@@ -75,8 +75,6 @@ class Limits(NamedTuple):
     """How far obstacles are lowered, m; at about 0.13 the highest are below the ground."""
     solid_drop: float = 0.0
     """How far the solid spheres lie below the obstacles that the runner sees, m; training on ghosts."""
-    harness: float = 0.0
-    """How much of a harness holds the runner, 0 to 1 (`es.envs.harness`)."""
     running_start: float = 0.0
     """How much of a run the episode begins with, 0 to 1 (`es.envs.running_start`)."""
 
@@ -196,9 +194,8 @@ class LearningToRun(gymnasium.Env[Array, Array]):
                 raise UsageError(f"expected an option of LearningToRun, got {name!r}; see its documentation")
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                 raise UsageError(f"{name} must be a finite number, got {value!r}")
-        for name in ("harness", "running_start"):
-            if not 0.0 <= limits.get(name, 0.0) <= 1.0:
-                raise UsageError(f"{name} must lie between 0 and 1, got {limits[name]!r}")
+        if not 0.0 <= limits.get("running_start", 0.0) <= 1.0:
+            raise UsageError(f"running_start must lie between 0 and 1, got {limits['running_start']!r}")
         self._limits = self._limits._replace(**limits)
 
     def reset(
@@ -216,9 +213,7 @@ class LearningToRun(gymnasium.Env[Array, Array]):
         self._seen_spheres = self._spheres[: len(self._course.obstacles)].copy()
         self._deepest = np.zeros((len(self._seen_spheres), 2))
         self._spheres[:, 1] -= self._limits.solid_drop
-        self._physics.harness = self._limits.harness
-        self._physics.running_start = self._limits.running_start
-        self._physics.reset(self._spheres, self._course.strengths)
+        self._physics.reset(self._spheres, self._course.strengths, self._limits.running_start)
         self._ready = True
         self._steps = 0
         self._score = 0.0

@@ -19,7 +19,6 @@ import numpy as np
 import opensim
 
 from es.envs import running_start
-from es.envs.harness import harness
 from es.envs.physics import MUSCLES, STEP_SECONDS, Array
 from es.errors import SimulationError, UsageError
 
@@ -86,17 +85,15 @@ class OpenSimPhysics:
             raise UsageError(f"accuracy must lie between 0 and 1, got {accuracy}")
         silence_log()
         self._path = model_path()
-        self.harness = 0.0
-        self.running_start = 0.0
-        self._runner = _Runner(self._path, 0, self.harness)
+        self._runner = _Runner(self._path, 0)
         self._manager: Any = None
 
-    def reset(self, obstacles: Array, strengths: Array) -> None:
+    def reset(self, obstacles: Array, strengths: Array, running: float = 0.0) -> None:
         """Stand or run at the start (see `Physics.reset`)."""
         self._state = self._manager = None  # they point into the system that is about to be replaced
-        if (len(self._runner.spheres), self._runner.harness) != (len(obstacles), self.harness):
-            self._runner = _Runner(self._path, len(obstacles), self.harness)
-        self._state = self._runner.start(obstacles, strengths, self.running_start)
+        if len(self._runner.spheres) != len(obstacles):
+            self._runner = _Runner(self._path, len(obstacles))
+        self._state = self._runner.start(obstacles, strengths, running)
         self._manager = opensim.Manager(self._runner.model)
         self._manager.setWriteToStorage(False)
         self._manager.setPerformAnalyses(False)
@@ -140,14 +137,11 @@ class OpenSimPhysics:
 
 
 class _Runner:
-    """The OpenSim model among ``count`` obstacle spheres, in a harness or not, with handles resolved once."""
+    """The OpenSim model among ``count`` obstacle spheres, with handles resolved once."""
 
-    def __init__(self, path: Path, count: int, harness: float) -> None:
+    def __init__(self, path: Path, count: int) -> None:
         model = self.model = opensim.Model(str(path))
-        self.harness = harness
         _weld_lumbar(model)
-        if harness:
-            _add_harness(model, harness)
         self.spheres = [_add_sphere(model, f"obstacle{i}") for i in range(count)]
         self._muscles = [model.getMuscles().get(i) for i in range(MUSCLES)]
         self._max_forces = [muscle.getMaxIsometricForce() for muscle in self._muscles]
@@ -274,18 +268,6 @@ def _mesh_files(body: opensim.Body, folder: Path) -> tuple[Path, ...]:
     count = body.getPropertyByName("attached_geometry").size()
     meshes = [opensim.Mesh.safeDownCast(body.get_attached_geometry(i)) for i in range(count)]
     return tuple(folder / mesh.get_mesh_file() for mesh in meshes if mesh is not None)
-
-
-def _add_harness(model: opensim.Model, share: float) -> None:
-    """Hold the trunk upright and carry a part of the weight (`es.envs.harness`)."""
-    worn = harness(share)
-    spring = opensim.SpringGeneralizedForce("pelvis_tilt")
-    spring.setStiffness(worn.stiffness)
-    spring.setViscosity(worn.damping)
-    spring.setRestLength(0.0)
-    model.addForce(spring)
-    gravity = model.getGravity()
-    model.setGravity(opensim.Vec3(*(gravity.get(axis) * worn.gravity for axis in range(3))))
 
 
 def _weld_lumbar(model: opensim.Model) -> None:

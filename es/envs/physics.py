@@ -14,17 +14,13 @@ STEP_SECONDS = 0.01
 class Physics(Protocol):
     """A planar runner with 18 muscles among spherical obstacles, advanced in steps of 0.01 s."""
 
-    harness: float
-    """How much of the harness holds the runner, 0..1, from the next reset on (`es.envs.harness`)."""
-    running_start: float
-    """How much of a run episodes begin with, 0..1, from the next reset on (`es.envs.running_start`)."""
-
-    def reset(self, obstacles: Array, strengths: Array) -> None:
-        """Stand at the start in the model file's default state, or run there (``running_start``).
+    def reset(self, obstacles: Array, strengths: Array, running: float = 0.0) -> None:
+        """Stand at the start in the model file's default state, or run there.
 
         Args:
             obstacles: shape (k, 3), centre x, centre y and *physical* radius of each sphere in metres.
             strengths: shape (18,), factors on each muscle's maximum isometric force, model order.
+            running: how much of a run the episode begins with, 0..1 (`es.envs.running_start`).
         """
 
     def step(self, excitations: Array) -> None:

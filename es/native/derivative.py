@@ -5,7 +5,6 @@ from es.native.activation import activate_muscles
 from es.native.compile import compiled, entry_point, inlined
 from es.native.contact import touch
 from es.native.dynamics import assemble, move_feet
-from es.native.harness import hold_trunk
 from es.native.joint_limits import limit_joints
 from es.native.model import Array
 from es.native.parameters import Packed, Parameters
@@ -52,7 +51,6 @@ def evaluate(
     limit_joints(y, p, w)
     touch(y, obstacles, p, w, with_partials)
     assemble(y, p, w)
-    hold_trunk(y, p, w)
 
 
 @compiled

@@ -98,10 +98,6 @@ class Parameters(NamedTuple):
     viscous_friction: Array  # (leg,)
     transition_velocity: Array  # (leg,)
 
-    # harness.py
-    trunk_stiffness: float  # N m/rad
-    trunk_damping: float  # N m s/rad
-
     # joint_limits.py; all (leg, 3)
     limit_upper: Array
     limit_lower: Array
@@ -193,8 +189,6 @@ def parameters(model: Model) -> Parameters:
         dynamic_friction=ground.dynamic_friction,
         viscous_friction=ground.viscous_friction,
         transition_velocity=ground.transition_velocity,
-        trunk_stiffness=0.0,
-        trunk_damping=0.0,
         limit_upper=limits.upper,
         limit_lower=limits.lower,
         limit_upper_stiffness=limits.upper_stiffness,

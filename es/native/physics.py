@@ -5,7 +5,6 @@ from typing import Literal
 import numpy as np
 
 from es.envs import running_start
-from es.envs.harness import harness
 from es.envs.physics import MUSCLES, STEP_SECONDS, Array
 from es.errors import SimulationError, UsageError
 from es.native.model import load_model
@@ -73,10 +72,7 @@ class NativePhysics:
         constants = parameters(load_model())
         self._default_state = constants.default_state
         self._full_force = constants.max_force
-        self._gravity = constants.gravity
         self._running_state = _running(self._default_state)
-        self.harness = 0.0
-        self.running_start = 0.0
         self._parameters = pack(constants)
         self._workspaces = new_workspaces(constants)
         self._state = self._default_state.copy()
@@ -85,17 +81,13 @@ class NativePhysics:
         self._step_size = FIRST_STEP
         self._steps = 0
 
-    def reset(self, obstacles: Array, strengths: Array) -> None:
+    def reset(self, obstacles: Array, strengths: Array, running: float = 0.0) -> None:
         """Stand or run at the start (see `Physics.reset`)."""
         spheres = np.asarray(obstacles, dtype=np.float64).reshape(-1, 3)
         modulus = OBSTACLE_MODULUS_TIMES_RADIUS / spheres[:, 2]
         self._obstacles = np.column_stack([spheres, hertz_stiffness(modulus)])
         self._max_force = self._full_force * np.asarray(strengths, dtype=np.float64).reshape(MUSCLES)
-        worn = harness(self.harness)
-        self._parameters["gravity"] = self._gravity * worn.gravity
-        self._parameters["trunk_stiffness"] = worn.stiffness
-        self._parameters["trunk_damping"] = worn.damping
-        self._state = running_start.blend(self._default_state, self._running_state, self.running_start)
+        self._state = running_start.blend(self._default_state, self._running_state, running)
         self._step_size = FIRST_STEP
         self._steps = 0
 
