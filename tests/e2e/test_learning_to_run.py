@@ -91,10 +91,13 @@ def test_training_on_the_compiled_twin_is_scored_in_opensim(tmp_path: Path) -> N
     assert "gap" in es("generations", "twin", "--runs-dir", tmp_path).stdout
 
 
-def test_the_runner_that_comes_with_the_package_runs_as_far_as_reported(tmp_path: Path) -> None:
-    arguments = ("evaluate", "runner", "--protocol", "round2", "--episodes", "1", "--seed", "3", "--json")
+@pytest.mark.parametrize(("runner", "seed", "score"), [("runner", 3, 21.84), ("fast-runner", 7, 29.43)])
+def test_runners_that_come_with_the_package_run_as_far_as_reported(
+    tmp_path: Path, runner: str, seed: int, score: float
+) -> None:
+    arguments = ("evaluate", runner, "--protocol", "round2", "--episodes", "1", "--seed", seed, "--json")
     (episode,) = json.loads(es(*arguments, "--runs-dir", tmp_path).stdout)
-    assert episode["score"] == pytest.approx(21.84, abs=0.05)
+    assert episode["score"] == pytest.approx(score, abs=0.05)
     assert episode["length"] == 1000
 
 
