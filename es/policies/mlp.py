@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from es.config import Activation, Initial
 from es.errors import ExperimentError
 from es.native import network
-from es.native.network import Network
+from es.native.network import Network, Opening
 from es.policies.heads import Head
 
 Array = NDArray[np.float64]
@@ -125,8 +125,9 @@ class MLP(Layers):
         return bound(self.network(theta), self.head)
 
 
-def bound(settings: Network, head: Head) -> Callable[[Array], Any]:
-    """A function from observation to action that counts its calls for the network's clock."""
+def bound(settings: Network, head: Head, opening: Opening | None = None) -> Callable[[Array], Any]:
+    """A function from observation to action; it counts its calls, for the clock and for the opening's end."""
+    first = opening or network.no_opening(settings)
     actions = itertools.count()
     scratch = np.empty(2 * int(settings.sizes.max()))
     sides = 2 if settings.mirror.size else 1
@@ -134,7 +135,11 @@ def bound(settings: Network, head: Head) -> Callable[[Array], Any]:
     shift = np.zeros(1)
 
     def act(observation: Array) -> Any:
-        network.outputs(*settings, next(actions), shift, np.ascontiguousarray(observation), scratch, out)
+        action = next(actions)
+        if action == first.actions:
+            shift[0] += network.taken_over(settings, first)
+        now = first.network if action < first.actions else settings
+        network.outputs(*now, action, shift, np.ascontiguousarray(observation), scratch, out)
         return head(out)
 
     return act

@@ -4,16 +4,15 @@ A start from standing and a steady run ask for different things. Apart, each can
 to the other; the winners of 2017 had a network for the first 75 steps, too.
 """
 
-import itertools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from es.native import network
 from es.native.network import Network, Opening
 from es.policies.gait import Gait
+from es.policies.mlp import bound
 
 Array = NDArray[np.float64]
 
@@ -65,21 +64,7 @@ class OpenedGait:
 
     def bind(self, theta: Array) -> Callable[[Array], Any]:
         """The policy with these parameters: observation to action; bind anew for each episode."""
-        settings, opening = self.network(theta), self.opening(theta)
-        actions = itertools.count()
-        scratch = np.empty(2 * int(settings.sizes.max()))
-        out = np.empty(2 * int(settings.sizes[-1]))
-        shift = np.zeros(1)
-
-        def act(observation: Array) -> Any:
-            action = next(actions)
-            if action == opening.actions:
-                shift[0] += network.taken_over(settings, opening)
-            now = opening.network if action < opening.actions else settings
-            network.outputs(*now, action, shift, np.ascontiguousarray(observation), scratch, out)
-            return self.head(out)
-
-        return act
+        return bound(self.network(theta), self.head, self.opening(theta))
 
 
 def _same(gait: Array) -> Array:
