@@ -124,6 +124,13 @@ class Symmetric(_Section, frozen=True, kw_only=True, tag_field="kind", tag="symm
     """How outputs become actions."""
 
 
+class Residual(_Section, frozen=True, kw_only=True):
+    """Weights of each muscle's own, beside those that a gait's joints give it (`es.policies.residual`)."""
+
+    hidden: Annotated[int, Meta(ge=0, le=1000)] = 40
+    """Hidden units among what they weigh; with 40, there are 1,170 of them."""
+
+
 class Gait(_Section, frozen=True, kw_only=True, tag_field="kind", tag="gait"):
     """A walking controller of a few dozen numbers, to find a first gait with.
 
@@ -142,6 +149,8 @@ class Gait(_Section, frozen=True, kw_only=True, tag_field="kind", tag="gait"):
     opening: Annotated[float, Meta(ge=0, le=10)] = 0.0
     """For how many seconds the start of an episode has parameters of its own, as many again and one for the
     clock (`es.policies.opening`); 0 for none."""
+    residual: Residual | None = None
+    """What each muscle has of its own; an opening has a residual of its own, too."""
     head: AnyHead = Squashed()
     """How outputs become actions."""
 

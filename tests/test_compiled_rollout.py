@@ -28,6 +28,7 @@ GAITS = [
     config.Symmetric(hidden=(), **LEARNED_CLOCK, clock_steered=True, head=MUSCULAR),
     config.Gait(reflexes="all", head=MUSCULAR),
     config.Gait(reflexes="balance", opening=0.3, head=MUSCULAR),
+    config.Gait(residual=config.Residual(hidden=6), opening=0.2, head=MUSCULAR),
 ]
 
 

@@ -180,7 +180,8 @@ def test_a_gait_needs_its_observation_and_its_own_parameters():
     with pytest.raises(ExperimentError, match=r"observation = 'gait', got 41 other values"):
         policies.make(config.Gait(), runner("41"), action_repeat=1)
     gait = policies.make(config.Gait(), runner(), action_repeat=1)
-    with pytest.raises(ExperimentError, match=f"a gait policy of at most {NUM_PARAMS} parameters, got 3"):
+    expected = rf"at most {NUM_PARAMS} parameters in layers \[85, 9\], got 3 in \[1, 2\]"
+    with pytest.raises(ExperimentError, match=expected):
         gait.widen(np.zeros(3), (1, 2), np.random.default_rng(0))
 
 

@@ -39,6 +39,9 @@ class Network(NamedTuple):
     times sine and cosine of the phase; empty for an even clock."""
     steered_by: Index
     """Observations of the right leg, shape (steering size / 2,)."""
+    skip: Array
+    """Weights that lead from the inputs past the hidden layers, shape (outputs x inputs,), row-major; or
+    empty."""
 
 
 class Opening(NamedTuple):
@@ -72,6 +75,7 @@ def outputs(
     harmonics: int,
     steering: Array,
     steered_by: Index,
+    skip: Array,
     action: int,
     shift: Array,
     observation: Array,
@@ -89,13 +93,14 @@ def outputs(
         harmonics: see there.
         steering: see there.
         steered_by: see there.
+        skip: see there.
         action: number of this action in the episode, which tells the clock.
         shift: shape (1,), how far steering has moved the clock, cycles; 0 at first, moved on here.
         observation: shape (sizes[0] - 2 harmonics,).
         scratch: shape (2 max(sizes),).
         out: shape (sizes[-1],), or twice that with a mirror: the right leg's outputs, then the left leg's.
     """
-    network = Network(theta, sizes, activation, mirror, cycles, harmonics, steering, steered_by)
+    network = Network(theta, sizes, activation, mirror, cycles, harmonics, steering, steered_by, skip)
     act(network, action, shift, observation, scratch, out)
 
 
@@ -122,12 +127,24 @@ def act(network: Network, action: int, shift: Array, observation: Array, scratch
             angle = 2.0 * math.pi * (k + 1) * phase
             scratch[size + 2 * k] = sign * math.sin(angle)
             scratch[size + 2 * k + 1] = sign * math.cos(angle)
+        for i in range(last):
+            out[side * last + i] = _past(network.skip, i * sizes[0], sizes[0], scratch)
         _forward(network.theta, sizes, network.activation, scratch)
         end = (len(sizes) - 1) % 2 * (len(scratch) // 2)
         for i in range(last):
-            out[side * last + i] = scratch[end + i]
+            out[side * last + i] += scratch[end + i]
     if len(network.steering):
         shift[0] += network.cycles * _hurry(network, 2.0 * math.pi * phase, observation)
+
+
+@rounded
+def _past(skip: Array, first: int, size: int, inputs: Array) -> float:
+    """What of an output the hidden layers have no part in; ``first`` is where its weights begin."""
+    total = 0.0
+    if len(skip):
+        for i in range(size):
+            total += skip[first + i] * inputs[i]
+    return total
 
 
 @rounded

@@ -26,6 +26,7 @@ from es.policies.gait_weights import (
 )
 from es.policies.heads import Head
 from es.policies.mlp import bound
+from es.policies.residual import Residual
 from es.policies.symmetric import Clock, Symmetric
 
 Array = NDArray[np.float64]
@@ -39,9 +40,8 @@ class Gait:
         cycles_per_action: how far the clock turns between two actions at its typical speed.
         reflexes: which of those of `gait_weights.REFLEXES` it has.
         start: where it begins (`es.config.Gait`).
+        residual: what each muscle has of its own beside; its parameters follow the gait's.
     """
-
-    sizes = SIZES
 
     def __init__(
         self,
@@ -50,24 +50,30 @@ class Gait:
         *,
         reflexes: config.Reflexes = "none",
         start: config.GaitStart = "typical",
+        residual: Residual | None = None,
     ) -> None:
         self._selection = SELECTION[reflexes]
         self._start = start
-        self.num_params = len(self._selection)
+        self._residual = residual
+        self._settings = len(self._selection)
+        self.num_params = self._settings + (residual.num_params if residual else 0)
+        self.sizes = _sizes(residual)
         clock = Clock(cycles_per_action, HARMONICS, learned=True, steered_by=STEERED_BY)
         self._linear = Symmetric(mirror(NAMES_GAIT), (), "tanh", head, clock)
         self.head = head
 
     def initial(self, rng: np.random.Generator) -> Array:
-        """The typical controller, or one that tries to run; both fall."""
+        """The typical controller, or one that tries to run; both fall. A residual begins at zero."""
         start = np.zeros(NUM_PARAMS)
         if self._start != "typical":
             phase = rng.random() if self._start == "running" else running_start.PHASE
             start = human_running.parameters(phase)
-        return complete(start)[self._selection]
+        theta = np.zeros(self.num_params)
+        theta[: self._settings] = complete(start)[self._selection]
+        return theta
 
     def widen(self, theta: Array, sizes: tuple[int, ...], rng: np.random.Generator) -> Array:
-        """The same parameters, and reflexes of zero strength where there were none.
+        """The same parameters; reflexes and a residual of zero strength where there were none.
 
         Where reflexes begin, so does what heeds obstacles: a plain gait is searched for on flat ground, where
         chance alone moves those parameters.
@@ -75,20 +81,37 @@ class Gait:
         Raises:
             ExperimentError: those of another policy.
         """
-        if theta.size not in num_params() or theta.size > self.num_params or tuple(sizes) != self.sizes:
+        own = Residual(sizes[1]) if len(sizes) == len(SIZES) + 1 else None
+        known = theta.size - (own.num_params if own else 0)
+        room = self._residual.hidden if self._residual else -1
+        if (
+            tuple(sizes) != _sizes(own)
+            or known not in num_params()
+            or known > self._settings
+            or (own and own.hidden > room)
+        ):
             raise ExperimentError(
-                f"warm_start.checkpoint: expected a gait policy of at most {self.num_params} parameters, got "
-                f"{theta.size}"
+                f"warm_start.checkpoint: expected a gait policy of at most {self.num_params} parameters in "
+                f"layers {list(self.sizes)}, got {theta.size} in {list(sizes)}"
             )
-        wider = complete(theta)
-        if theta.size < self.num_params:
+        wider = complete(theta[:known])
+        if known < self._settings:
             wider[OVER] = 0.0
-        return wider[self._selection]
+        widened = np.zeros(self.num_params)
+        widened[: self._settings] = wider[self._selection]
+        if self._residual and own:
+            widened[self._settings :] = self._residual.widen(theta[known:])
+        return widened
 
     def network(self, theta: Array) -> Network:
         """What the compiled forward pass needs, with these parameters."""
-        return self._linear.network(weights(theta))
+        linear = self._linear.network(weights(theta[: self._settings]))
+        return self._residual.added(linear, theta[self._settings :]) if self._residual else linear
 
     def bind(self, theta: Array) -> Callable[[Array], Any]:
         """The policy with these parameters: observation to action; bind anew for each episode."""
         return bound(self.network(theta), self.head)
+
+
+def _sizes(residual: Residual | None) -> tuple[int, ...]:
+    return (SIZES[0], residual.hidden, SIZES[1]) if residual else SIZES

@@ -98,6 +98,7 @@ class Layers:
             0,
             np.zeros(0),
             _NO_INDICES,
+            np.zeros(0),
         )
 
 

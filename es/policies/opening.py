@@ -40,17 +40,15 @@ class OpenedGait:
         return _same(self._gait.initial(rng))
 
     def widen(self, theta: Array, sizes: tuple[int, ...], rng: np.random.Generator) -> Array:
-        """Parameters that act alike, of a gait with or without an opening and of as many reflexes or fewer.
+        """Parameters that act alike, of a gait with or without an opening that has no more than this one.
 
         Raises:
             ExperimentError: those of another policy.
         """
-        if tuple(sizes) != self.sizes:
+        n, half = theta.size // 2, tuple(sizes[: len(sizes) // 2])
+        if tuple(sizes) != 2 * half:
             return _same(self._gait.widen(theta, sizes, rng))
-        n = theta.size // 2
-        gait, opening = (
-            self._gait.widen(part, self._gait.sizes, rng) for part in (theta[:n], theta[n + 1 :])
-        )
+        gait, opening = (self._gait.widen(part, half, rng) for part in (theta[:n], theta[n + 1 :]))
         return np.concatenate([gait, theta[n : n + 1], opening])
 
     def network(self, theta: Array) -> Network:

@@ -15,6 +15,7 @@ from es.policies.gait import Gait
 from es.policies.gait_weights import STEERED_BY
 from es.policies.mlp import MLP
 from es.policies.opening import OpenedGait
+from es.policies.residual import Residual
 from es.policies.symmetric import NO_CLOCK, Clock, Symmetric
 
 Policy = MLP | Symmetric | Gait | OpenedGait
@@ -79,7 +80,14 @@ def _legged(
                 f"{len(names)} other values"
             )
         seconds = STEP_SECONDS * action_repeat
-        gait = Gait(head, policy.clock_hz * seconds, reflexes=policy.reflexes, start=policy.start)
+        residual = Residual(policy.residual.hidden) if policy.residual else None
+        gait = Gait(
+            head,
+            policy.clock_hz * seconds,
+            reflexes=policy.reflexes,
+            start=policy.start,
+            residual=residual,
+        )
         return OpenedGait(gait, round(policy.opening / seconds)) if policy.opening else gait
     clock = NO_CLOCK
     if policy.clock_hz is not None:

@@ -1,0 +1,123 @@
+"""What a gait's three joints cannot say: each muscle's own weights, added to those that the joints give it.
+
+A residual (T. Silver et al. 2018, "Residual policy learning", https://arxiv.org/abs/1812.06298) of a linear
+part and hidden units. Of the units only the outgoing weights are searched: the incoming ones are drawn once
+and stay (A. Rahimi, B. Recht 2008, "Weighted sums of random kitchen sinks"), which keeps the search small.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from es.envs.gait_observation import NAMES_GAIT
+from es.native.network import TANH, Network
+from es.policies.gait_weights import HARMONICS, MUSCLES
+
+Array = NDArray[np.float64]
+
+SEED = 1
+"""Of the hidden units."""
+FAN_IN = 4
+"""Inputs that a hidden unit sees."""
+STRENGTH, OFFSET = 1.5, 0.7
+"""Standard deviations: of a unit's sum where its inputs are independent, and of its bias."""
+
+_TYPICAL = {
+    "pelvis_tilt": (0.0, 0.14),
+    "pelvis_tilt_rate": (0.0, 0.27),
+    "pelvis_height": (0.03, 0.26),
+    "pelvis_vx": (2.6, 1.2),
+    "pelvis_vy": (0.0, 0.5),
+    "hip": (0.0, 0.56),
+    "knee": (-0.84, 0.62),
+    "ankle": (-0.23, 0.37),
+    "hip_rate": (0.0, 1.2),
+    "knee_rate": (0.0, 1.5),
+    "ankle_rate": (0.0, 1.0),
+    "foot_height": (0.63, 0.71),
+    "foot_x": (-0.35, 0.26),
+    "strength": (0.0, 0.5),
+    "stance": (0.33, 0.46),
+    "stance_tilt": (0.0, 0.075),
+    "stance_tilt_rate": (0.0, 0.16),
+    "stance_hip": (0.0, 0.26),
+    "stance_vx": (0.75, 1.25),
+    "stance_knee": (-0.17, 0.38),
+    "obstacle": (0.15, 0.32),
+    "foot_obstacle": (0.09, 0.25),
+    "swing_obstacle": (0.07, 0.22),
+    "step_obstacle": (0.04, 0.17),
+    "reach_obstacle": (0.04, 0.17),
+}
+"""Means and standard deviations of what a runner of 2.6 m/s sees; bumps of one kind are alike."""
+
+
+class Residual:
+    """Further weights of a gait's nine muscles.
+
+    Its parameters, shape (num_params,), are per muscle the weights of all inputs, a bias, and the weights of
+    the hidden units. Inputs count from their typical mean and in units of their typical spread, so that a
+    parameter of 1 moves the muscle by about 1 before its head.
+
+    ``mean`` and ``spread``, shape (inputs,), are the inputs' scale; ``incoming``, shape (hidden, inputs), and
+    ``offsets``, shape (hidden,), the hidden units' weights of scaled inputs and their biases.
+
+    Args:
+        hidden: units; the first ones of more are the same.
+    """
+
+    def __init__(self, hidden: int) -> None:
+        self.hidden = hidden
+        self.mean, self.spread = _typical()
+        self.num_params = MUSCLES * (self.mean.size + 1 + hidden)
+        self.incoming, self.offsets = _units(hidden, self.mean.size)
+        weights, biases = self._unscaled(self.incoming, self.offsets)
+        self._first_layer = np.concatenate([weights.ravel(), biases])
+
+    def widen(self, theta: Array) -> Array:
+        """The same of fewer hidden units, shape (n,); the others have no weight."""
+        narrow = theta.reshape(MUSCLES, -1)
+        return np.pad(narrow, ((0, 0), (0, self.num_params // MUSCLES - narrow.shape[1]))).ravel()
+
+    def added(self, linear: Network, theta: Array) -> Network:
+        """A linear gait's network with these parameters beside its own."""
+        inputs = self.mean.size
+        own, bias, outgoing = np.split(theta.reshape(MUSCLES, -1), [inputs, inputs + 1], axis=1)
+        weights, biases = self._unscaled(own, bias[:, 0])
+        linear_weights, linear_biases = np.split(linear.theta, [MUSCLES * inputs])
+        outputs = np.concatenate([outgoing.ravel(), linear_biases + biases])
+        return linear._replace(
+            theta=np.concatenate([self._first_layer, outputs]),
+            sizes=np.array([inputs, self.hidden, MUSCLES], dtype=np.int64),
+            activation=TANH,
+            skip=linear_weights + weights.ravel(),
+        )
+
+    def _unscaled(self, weights: Array, biases: Array) -> tuple[Array, Array]:
+        """Weights and biases for inputs as they are that do what these do for scaled ones."""
+        weights = weights / self.spread
+        # Rounded once, so that it is the same on every processor.
+        shifts = [math.fsum(row) for row in (weights * self.mean).tolist()]
+        return weights, biases - np.array(shifts)
+
+
+def _typical() -> tuple[Array, Array]:
+    """Mean and spread of each input, shape (inputs,)."""
+    leg = (name.removesuffix("_r").removesuffix("_l") for name in NAMES_GAIT)
+    kinds = [name if name in _TYPICAL else name.rstrip("0123456789").rstrip("_") for name in leg]
+    clock = [(0.0, 0.7)] * (2 * HARMONICS)  # waves
+    mean, spread = np.array([*(_TYPICAL[kind] for kind in kinds), *clock]).T
+    return mean, spread
+
+
+def _units(count: int, inputs: int) -> tuple[Array, Array]:
+    """Incoming weights, shape (count, inputs), and biases, shape (count,), of hidden units."""
+    rng = np.random.default_rng(SEED)
+    weights, biases = np.zeros((count, inputs)), np.zeros(count)
+    for unit in range(count):
+        seen = rng.choice(inputs, FAN_IN, replace=False)
+        draw = rng.standard_normal(FAN_IN)
+        weights[unit, seen] = draw * (STRENGTH / np.linalg.norm(draw))
+        biases[unit] = OFFSET * rng.standard_normal()
+    return weights, biases

@@ -1,0 +1,98 @@
+"""A gait with a residual: what it adds to each muscle, and what it goes on from."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from es import config
+from es.envs import registry as envs
+from es.envs.gait_observation import NAMES_GAIT
+from es.envs.observations import mirror
+from es.errors import ExperimentError
+from es.policies import registry as policies
+from es.policies.gait_weights import NUM_PARAMS, OVER
+from es.policies.mlp import bound
+from es.policies.residual import Residual
+
+HEAD = config.Squashed(bias=-2.0, floor=0.05)
+INPUTS = len(NAMES_GAIT) + 4  # two waves of the clock
+MUSCLES = 9
+
+
+def make(
+    hidden: int | None, reflexes: config.Reflexes = "none", *, opening: float = 0.0, hz: float = 1.3
+) -> policies.Policy:
+    arguments = {"backend": "native", "observation": "gait"}
+    env = envs.make(config.Environment(id="es/LearningToRun-v0", arguments=arguments))
+    residual = None if hidden is None else config.Residual(hidden=hidden)
+    settings = config.Gait(head=HEAD, reflexes=reflexes, opening=opening, residual=residual, clock_hz=hz)
+    return policies.make(settings, env, action_repeat=2)
+
+
+def outputs(policy: policies.Policy, theta: np.ndarray, observation: np.ndarray) -> np.ndarray:
+    """What the head gets of the first action, when the clock stands at 0: right leg, left leg."""
+    return bound(policy.network(theta), np.copy)(observation).reshape(2, MUSCLES)
+
+
+@given(st.integers(0, 50), st.integers(0, 2**32))
+def test_each_muscle_adds_up_its_weights_of_scaled_inputs_and_hidden_units(hidden, seed):
+    rng = np.random.default_rng(seed)
+    policy, residual = make(hidden), Residual(hidden)
+    observation = rng.standard_normal(len(NAMES_GAIT))
+    gait, weights = rng.standard_normal(NUM_PARAMS), rng.standard_normal((MUSCLES, INPUTS + 1 + hidden))
+    plain = outputs(make(None), gait, observation)
+    both = outputs(policy, np.concatenate([gait, weights.ravel()]), observation)
+    mean, spread, incoming, offsets = residual.mean, residual.spread, residual.incoming, residual.offsets
+    for leg, wave in enumerate((1.0, -1.0)):  # cosines of the clock at 0, half a cycle apart
+        seen = observation if leg == 0 else observation[mirror(NAMES_GAIT)]
+        scaled = (np.concatenate([seen, [0.0, wave, 0.0, 1.0]]) - mean) / spread
+        units = np.tanh(incoming @ scaled + offsets)
+        expected = weights @ np.concatenate([scaled, [1.0], units])
+        np.testing.assert_allclose(both[leg] - plain[leg], expected, rtol=1e-9, atol=1e-9)
+
+
+def test_hidden_units_are_the_same_everywhere_and_more_of_them_begin_alike():
+    few, many = Residual(3), Residual(40)
+    np.testing.assert_array_equal(few.incoming, many.incoming[:3])
+    np.testing.assert_array_equal(few.offsets, many.offsets[:3])
+    assert (np.count_nonzero(many.incoming, axis=1) == 4).all()
+    np.testing.assert_allclose(np.linalg.norm(many.incoming, axis=1), 1.5)
+    # A shipped policy acts differently with other units.
+    assert few.offsets.tolist() == pytest.approx([0.2552006773, 0.0278054752, -1.3223092722])
+    assert np.flatnonzero(few.incoming[0]).tolist() == [40, 44, 66, 84]
+
+
+def test_it_begins_at_zero_and_so_does_what_a_gait_lacked():
+    rng = np.random.default_rng(0)
+    plain, wide = make(None, "all"), make(5, "all")
+    observation = rng.standard_normal(len(NAMES_GAIT))
+    theta = rng.standard_normal(plain.num_params)
+    for narrow, wider in ((plain.initial(rng), wide.initial(rng)), (theta, None)):
+        wider = wide.widen(narrow, plain.sizes, rng) if wider is None else wider
+        np.testing.assert_allclose(
+            outputs(wide, wider, observation), outputs(plain, narrow, observation), atol=1e-12
+        )
+
+
+@given(st.sampled_from(["none", "balance", "all"]), st.sampled_from([None, 0, 3, 5]), st.booleans())
+def test_it_goes_on_from_fewer_units_and_reflexes_with_and_without_an_opening(reflexes, hidden, had_one):
+    narrow, wide = make(hidden, reflexes, opening=0.1 * had_one), make(5, "all", opening=0.1)
+    rng = np.random.default_rng(0)
+    theta = rng.standard_normal(narrow.num_params)
+    if reflexes == "none":  # what heeds obstacles is forgotten
+        theta[OVER] = 0.0
+        if had_one:
+            theta[narrow.num_params // 2 + 1 :][OVER] = 0.0
+    first, second = narrow.bind(theta), wide.bind(wide.widen(theta, narrow.sizes, rng))
+    for _ in range(8):
+        observation = rng.standard_normal(len(NAMES_GAIT))
+        np.testing.assert_allclose(first(observation), second(observation), atol=1e-9)
+
+
+@pytest.mark.parametrize("hidden", [None, 2])
+def test_more_than_it_has_is_one_line(hidden):
+    rich, poor = make(3), make(hidden)
+    with pytest.raises(ExperimentError, match=r"warm_start\.checkpoint: expected a gait policy") as error:
+        poor.widen(np.zeros(rich.num_params), rich.sizes, np.random.default_rng(0))
+    assert f"got {rich.num_params} in [{len(NAMES_GAIT)}, 3, {MUSCLES}]" in str(error.value)
