@@ -150,7 +150,7 @@ class Gait(_Section, frozen=True, kw_only=True, tag_field="kind", tag="gait"):
     """For how many seconds the start of an episode has parameters of its own, as many again and one for the
     clock (`es.policies.opening`); 0 for none."""
     residual: Residual | None = None
-    """What each muscle has of its own; an opening has a residual of its own, too."""
+    """What each muscle has of its own; the same in an opening."""
     head: AnyHead = Squashed()
     """How outputs become actions."""
 

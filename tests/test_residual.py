@@ -83,7 +83,7 @@ def test_it_goes_on_from_fewer_units_and_reflexes_with_and_without_an_opening(re
     if reflexes == "none":  # what heeds obstacles is forgotten
         theta[OVER] = 0.0
         if had_one:
-            theta[narrow.num_params // 2 + 1 :][OVER] = 0.0
+            theta[NUM_PARAMS + 1 :][OVER] = 0.0
     first, second = narrow.bind(theta), wide.bind(wide.widen(theta, narrow.sizes, rng))
     for _ in range(8):
         observation = rng.standard_normal(len(NAMES_GAIT))
@@ -96,3 +96,20 @@ def test_more_than_it_has_is_one_line(hidden):
     with pytest.raises(ExperimentError, match=r"warm_start\.checkpoint: expected a gait policy") as error:
         poor.widen(np.zeros(rich.num_params), rich.sizes, np.random.default_rng(0))
     assert f"got {rich.num_params} in [{len(NAMES_GAIT)}, 3, {MUSCLES}]" in str(error.value)
+
+
+def test_an_opening_has_the_same_residual():
+    rng = np.random.default_rng(0)
+    gait, opened = make(2), make(2, opening=0.1)
+    run, opening = rng.standard_normal((2, NUM_PARAMS))
+    weights = rng.standard_normal(gait.num_params - NUM_PARAMS)
+    observations = rng.standard_normal((9, len(NAMES_GAIT)))
+    opening[0] = run[0]  # one speed of the clock
+    act = opened.bind(np.concatenate([run, [0.0], opening, weights]))
+    both = [act(each) for each in observations]
+    alone = [
+        [act(each) for each in observations]
+        for act in (gait.bind(np.concatenate([settings, weights])) for settings in (opening, run))
+    ]
+    np.testing.assert_array_equal(both[:5], alone[0][:5])
+    np.testing.assert_array_equal(both[5:], alone[1][5:])

@@ -55,8 +55,8 @@ class Gait:
         self._selection = SELECTION[reflexes]
         self._start = start
         self._residual = residual
-        self._settings = len(self._selection)
-        self.num_params = self._settings + (residual.num_params if residual else 0)
+        self.num_settings = len(self._selection)
+        self.num_params = self.num_settings + (residual.num_params if residual else 0)
         self.sizes = _sizes(residual)
         clock = Clock(cycles_per_action, HARMONICS, learned=True, steered_by=STEERED_BY)
         self._linear = Symmetric(mirror(NAMES_GAIT), (), "tanh", head, clock)
@@ -69,7 +69,7 @@ class Gait:
             phase = rng.random() if self._start == "running" else running_start.PHASE
             start = human_running.parameters(phase)
         theta = np.zeros(self.num_params)
-        theta[: self._settings] = complete(start)[self._selection]
+        theta[: self.num_settings] = complete(start)[self._selection]
         return theta
 
     def widen(self, theta: Array, sizes: tuple[int, ...], rng: np.random.Generator) -> Array:
@@ -81,13 +81,13 @@ class Gait:
         Raises:
             ExperimentError: those of another policy.
         """
-        own = Residual(sizes[1]) if len(sizes) == len(SIZES) + 1 else None
+        own = residual_of(sizes)
         known = theta.size - (own.num_params if own else 0)
         room = self._residual.hidden if self._residual else -1
         if (
             tuple(sizes) != _sizes(own)
             or known not in num_params()
-            or known > self._settings
+            or known > self.num_settings
             or (own and own.hidden > room)
         ):
             raise ExperimentError(
@@ -95,22 +95,27 @@ class Gait:
                 f"layers {list(self.sizes)}, got {theta.size} in {list(sizes)}"
             )
         wider = complete(theta[:known])
-        if known < self._settings:
+        if known < self.num_settings:
             wider[OVER] = 0.0
         widened = np.zeros(self.num_params)
-        widened[: self._settings] = wider[self._selection]
+        widened[: self.num_settings] = wider[self._selection]
         if self._residual and own:
-            widened[self._settings :] = self._residual.widen(theta[known:])
+            widened[self.num_settings :] = self._residual.widen(theta[known:])
         return widened
 
     def network(self, theta: Array) -> Network:
         """What the compiled forward pass needs, with these parameters."""
-        linear = self._linear.network(weights(theta[: self._settings]))
-        return self._residual.added(linear, theta[self._settings :]) if self._residual else linear
+        linear = self._linear.network(weights(theta[: self.num_settings]))
+        return self._residual.added(linear, theta[self.num_settings :]) if self._residual else linear
 
     def bind(self, theta: Array) -> Callable[[Array], Any]:
         """The policy with these parameters: observation to action; bind anew for each episode."""
         return bound(self.network(theta), self.head)
+
+
+def residual_of(sizes: tuple[int, ...]) -> Residual | None:
+    """What a gait of these layers has of a residual."""
+    return Residual(sizes[1]) if len(sizes) > len(SIZES) else None
 
 
 def _sizes(residual: Residual | None) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from es.native.network import Network, Opening
-from es.policies.gait import Gait
+from es.policies.gait import Gait, residual_of
 from es.policies.mlp import bound
 
 Array = NDArray[np.float64]
@@ -20,8 +20,8 @@ Array = NDArray[np.float64]
 class OpenedGait:
     """A gait whose first actions are another one's, of the same kind.
 
-    Its parameters are those of the gait, how far the clock is turned on when it takes over (cycles), and
-    those of the opening: shape (2 n + 1,).
+    Its parameters are those of the gait, how far the clock is turned on when it takes over (cycles), those of
+    the opening, and those of the residual, if they have one: both have the same.
 
     Args:
         gait: how both turn their parameters into weights.
@@ -32,12 +32,12 @@ class OpenedGait:
         self._gait = gait
         self._actions = actions
         self.sizes = gait.sizes * 2
-        self.num_params = 2 * gait.num_params + 1
+        self.num_params = gait.num_settings + 1 + gait.num_params
         self.head = gait.head
 
     def initial(self, rng: np.random.Generator) -> Array:
         """Both alike, where the gait begins."""
-        return _same(self._gait.initial(rng))
+        return self._opened(self._gait.initial(rng))
 
     def widen(self, theta: Array, sizes: tuple[int, ...], rng: np.random.Generator) -> Array:
         """Parameters that act alike, of a gait with or without an opening that has no more than this one.
@@ -45,25 +45,32 @@ class OpenedGait:
         Raises:
             ExperimentError: those of another policy.
         """
-        n, half = theta.size // 2, tuple(sizes[: len(sizes) // 2])
+        half = tuple(sizes[: len(sizes) // 2])
         if tuple(sizes) != 2 * half:
-            return _same(self._gait.widen(theta, sizes, rng))
-        gait, opening = (self._gait.widen(part, half, rng) for part in (theta[:n], theta[n + 1 :]))
-        return np.concatenate([gait, theta[n : n + 1], opening])
+            return self._opened(self._gait.widen(theta, sizes, rng))
+        residual = residual_of(half)
+        n = (theta.size - (residual.num_params if residual else 0)) // 2
+        gait, opening = (self._gait.widen(each, half, rng) for each in _parts(theta, n))
+        return np.concatenate([gait[: self._gait.num_settings], theta[n : n + 1], opening])
 
     def network(self, theta: Array) -> Network:
         """Of the gait, with these parameters."""
-        return self._gait.network(theta[: self._gait.num_params])
+        return self._gait.network(_parts(theta, self._gait.num_settings)[0])
 
     def opening(self, theta: Array) -> Opening:
         """What acts before it."""
-        n = self._gait.num_params
-        return Opening(self._gait.network(theta[n + 1 :]), self._actions, float(theta[n]))
+        n = self._gait.num_settings
+        return Opening(self._gait.network(_parts(theta, n)[1]), self._actions, float(theta[n]))
 
     def bind(self, theta: Array) -> Callable[[Array], Any]:
         """The policy with these parameters: observation to action; bind anew for each episode."""
         return bound(self.network(theta), self.head, self.opening(theta))
 
+    def _opened(self, gait: Array) -> Array:
+        return np.concatenate([gait[: self._gait.num_settings], [0.0], gait])
 
-def _same(gait: Array) -> Array:
-    return np.concatenate([gait, [0.0], gait])
+
+def _parts(theta: Array, settings: int) -> tuple[Array, Array]:
+    """The gait's parameters and the opening's, each with the residual, if there is one."""
+    opening = theta[settings + 1 :]
+    return np.concatenate([theta[:settings], opening[settings:]]), opening
