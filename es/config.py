@@ -128,14 +128,15 @@ class Residual(_Section, frozen=True, kw_only=True):
     """Weights of each muscle's own, beside those that a gait's joints give it (`es.policies.residual`)."""
 
     hidden: Annotated[int, Meta(ge=0, le=1000)] = 40
-    """Hidden units among what they weigh; with 40, there are 1,170 of them."""
+    """Hidden units. 9 (90 + hidden) weights are searched, 1,170 with 40; without any, those of inputs and a
+    bias."""
 
 
 class Gait(_Section, frozen=True, kw_only=True, tag_field="kind", tag="gait"):
     """A walking controller of a few dozen numbers, to find a first gait with.
 
-    A linear `symmetric` policy with two harmonics of the same learned and steered clock goes on from it, in
-    the next stage or by `warm_start`.
+    A linear `symmetric` policy with two harmonics of the same learned and steered clock goes on from one
+    without opening and residual, in the next stage or by `warm_start`.
     """
 
     clock_hz: Annotated[float, Meta(gt=0, le=50)] = 1.3
@@ -147,10 +148,10 @@ class Gait(_Section, frozen=True, kw_only=True, tag_field="kind", tag="gait"):
     """Where it begins: at typical values, or at the joint angles of human running, from a random moment on or
     ("mid_stride") from the one at which `running_start` begins."""
     opening: Annotated[float, Meta(ge=0, le=10)] = 0.0
-    """For how many seconds the start of an episode has parameters of its own, as many again and one for the
-    clock (`es.policies.opening`); 0 for none."""
+    """For how many seconds the start of an episode has parameters of its own: the gait's once more, without
+    the residual, and one for the clock (`es.policies.opening`); 0 for none."""
     residual: Residual | None = None
-    """What each muscle has of its own; the same in an opening."""
+    """Further weights of each muscle, which gait and opening share; none without this table."""
     head: AnyHead = Squashed()
     """How outputs become actions."""
 

@@ -79,4 +79,7 @@ def fingerprint() -> str:
         digest.update(feeds_statistics(seed, generation, pair, 0.5).tobytes())
         action = generator(Stream.ACTION, seed, generation, pair).standard_normal(65)
         digest.update(action.astype("<f8").tobytes())
+    units = np.random.default_rng(0)  # as `es.policies.residual` draws
+    digest.update(units.choice(89, 4, replace=False).astype("<i8").tobytes())
+    digest.update(units.standard_normal(65).astype("<f8").tobytes())
     return digest.hexdigest()[:16]

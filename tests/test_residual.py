@@ -1,5 +1,9 @@
 """A gait with a residual: what it adds to each muscle, and what it goes on from."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -20,13 +24,11 @@ INPUTS = len(NAMES_GAIT) + 4  # two waves of the clock
 MUSCLES = 9
 
 
-def make(
-    hidden: int | None, reflexes: config.Reflexes = "none", *, opening: float = 0.0, hz: float = 1.3
-) -> policies.Policy:
+def make(hidden: int | None, reflexes: config.Reflexes = "none", *, opening: float = 0.0) -> policies.Policy:
     arguments = {"backend": "native", "observation": "gait"}
     env = envs.make(config.Environment(id="es/LearningToRun-v0", arguments=arguments))
     residual = None if hidden is None else config.Residual(hidden=hidden)
-    settings = config.Gait(head=HEAD, reflexes=reflexes, opening=opening, residual=residual, clock_hz=hz)
+    settings = config.Gait(head=HEAD, reflexes=reflexes, opening=opening, residual=residual)
     return policies.make(settings, env, action_repeat=2)
 
 
@@ -58,9 +60,26 @@ def test_hidden_units_are_the_same_everywhere_and_more_of_them_begin_alike():
     np.testing.assert_array_equal(few.offsets, many.offsets[:3])
     assert (np.count_nonzero(many.incoming, axis=1) == 4).all()
     np.testing.assert_allclose(np.linalg.norm(many.incoming, axis=1), 1.5)
-    # A shipped policy acts differently with other units.
+    # A trained policy would act differently with other units.
     assert few.offsets.tolist() == pytest.approx([0.2552006773, 0.0278054752, -1.3223092722])
     assert np.flatnonzero(few.incoming[0]).tolist() == [40, 44, 66, 84]
+
+
+def test_hidden_units_have_the_same_bytes_on_other_processors():
+    code = (
+        "import hashlib; from es.policies.residual import Residual; r = Residual(40);"
+        "print(hashlib.sha256(r.incoming.tobytes() + r.offsets.tobytes()).hexdigest())"
+    )
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            check=True,
+            capture_output=True,
+            env={**os.environ, "OPENBLAS_CORETYPE": kernel},
+        ).stdout
+        for kernel in ("Prescott", "Haswell")
+    }
+    assert len(digests) == 1
 
 
 def test_it_begins_at_zero_and_so_does_what_a_gait_lacked():
@@ -68,8 +87,10 @@ def test_it_begins_at_zero_and_so_does_what_a_gait_lacked():
     plain, wide = make(None, "all"), make(5, "all")
     observation = rng.standard_normal(len(NAMES_GAIT))
     theta = rng.standard_normal(plain.num_params)
-    for narrow, wider in ((plain.initial(rng), wide.initial(rng)), (theta, None)):
-        wider = wide.widen(narrow, plain.sizes, rng) if wider is None else wider
+    for narrow, wider in (
+        (plain.initial(rng), wide.initial(rng)),
+        (theta, wide.widen(theta, plain.sizes, rng)),
+    ):
         np.testing.assert_allclose(
             outputs(wide, wider, observation), outputs(plain, narrow, observation), atol=1e-12
         )
@@ -91,11 +112,31 @@ def test_it_goes_on_from_fewer_units_and_reflexes_with_and_without_an_opening(re
 
 
 @pytest.mark.parametrize("hidden", [None, 2])
-def test_more_than_it_has_is_one_line(hidden):
-    rich, poor = make(3), make(hidden)
-    with pytest.raises(ExperimentError, match=r"warm_start\.checkpoint: expected a gait policy") as error:
+@pytest.mark.parametrize(("was_opened", "is_opened"), [(False, False), (True, True), (True, False)])
+def test_more_than_it_has_is_one_line(hidden, was_opened, is_opened):
+    rich, poor = make(3, opening=0.1 * was_opened), make(hidden, opening=0.1 * is_opened)
+    with pytest.raises(ExperimentError, match=r"warm_start\.checkpoint: expected a gait policy"):
         poor.widen(np.zeros(rich.num_params), rich.sizes, np.random.default_rng(0))
-    assert f"got {rich.num_params} in [{len(NAMES_GAIT)}, 3, {MUSCLES}]" in str(error.value)
+
+
+def test_a_number_of_parameters_that_no_gait_with_an_opening_has_is_one_line():
+    opened = make(3, opening=0.1)
+    expected = rf"expected a gait with an opening, got {opened.num_params + 1} parameters"
+    with pytest.raises(ExperimentError, match=expected):
+        opened.widen(np.zeros(opened.num_params + 1), opened.sizes, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(("hidden", "opening"), [(0, 0.0), (3, 0.0), (None, 0.1)])
+def test_a_symmetric_policy_says_which_gaits_it_goes_on_from(hidden, opening):
+    gait = make(hidden, opening=opening)
+    arguments = {"backend": "native", "observation": "gait"}
+    env = envs.make(config.Environment(id="es/LearningToRun-v0", arguments=arguments))
+    settings = config.Symmetric(
+        hidden=(), head=HEAD, clock_hz=1.3, clock_harmonics=2, clock_learned=True, clock_steered=True
+    )
+    symmetric = policies.make(settings, env, action_repeat=2)
+    with pytest.raises(ExperimentError, match="or a gait without opening and residual, got"):
+        symmetric.widen(np.zeros(gait.num_params), gait.sizes, np.random.default_rng(0))
 
 
 def test_an_opening_has_the_same_residual():

@@ -40,8 +40,8 @@ class Network(NamedTuple):
     steered_by: Index
     """Observations of the right leg, shape (steering size / 2,)."""
     skip: Array
-    """Weights that lead from the inputs past the hidden layers, shape (outputs x inputs,), row-major; or
-    empty."""
+    """Skip connection: weights from the inputs straight to the outputs, shape (outputs x inputs,), row-major;
+    or empty."""
 
 
 class Opening(NamedTuple):
@@ -127,8 +127,8 @@ def act(network: Network, action: int, shift: Array, observation: Array, scratch
             angle = 2.0 * math.pi * (k + 1) * phase
             scratch[size + 2 * k] = sign * math.sin(angle)
             scratch[size + 2 * k + 1] = sign * math.cos(angle)
-        for i in range(last):
-            out[side * last + i] = _past(network.skip, i * sizes[0], sizes[0], scratch)
+        for i in range(last):  # before the layers, which overwrite the inputs
+            out[side * last + i] = _skipped(network.skip, i * sizes[0], sizes[0], scratch)
         _forward(network.theta, sizes, network.activation, scratch)
         end = (len(sizes) - 1) % 2 * (len(scratch) // 2)
         for i in range(last):
@@ -138,8 +138,8 @@ def act(network: Network, action: int, shift: Array, observation: Array, scratch
 
 
 @rounded
-def _past(skip: Array, first: int, size: int, inputs: Array) -> float:
-    """What of an output the hidden layers have no part in; ``first`` is where its weights begin."""
+def _skipped(skip: Array, first: int, size: int, inputs: Array) -> float:
+    """An output's part from the skip connection, or 0; ``first`` is the index of its first weight."""
     total = 0.0
     if len(skip):
         for i in range(size):

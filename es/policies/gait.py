@@ -26,7 +26,7 @@ from es.policies.gait_weights import (
 )
 from es.policies.heads import Head
 from es.policies.mlp import bound
-from es.policies.residual import Residual
+from es.policies.residual import Residual, count_params
 from es.policies.symmetric import Clock, Symmetric
 
 Array = NDArray[np.float64]
@@ -34,6 +34,8 @@ Array = NDArray[np.float64]
 
 class Gait:
     """The controller as a policy whose parameters are the settings' distances from their typical values.
+
+    With a residual, these are the first ``num_settings`` of its ``num_params`` parameters.
 
     Args:
         head: for the actions of both legs, right leg first.
@@ -57,7 +59,7 @@ class Gait:
         self._residual = residual
         self.num_settings = len(self._selection)
         self.num_params = self.num_settings + (residual.num_params if residual else 0)
-        self.sizes = _sizes(residual)
+        self.sizes = _sizes(residual.hidden if residual else None)
         clock = Clock(cycles_per_action, HARMONICS, learned=True, steered_by=STEERED_BY)
         self._linear = Symmetric(mirror(NAMES_GAIT), (), "tanh", head, clock)
         self.head = head
@@ -81,14 +83,13 @@ class Gait:
         Raises:
             ExperimentError: those of another policy.
         """
-        own = residual_of(sizes)
-        known = theta.size - (own.num_params if own else 0)
-        room = self._residual.hidden if self._residual else -1
+        hidden = hidden_units(sizes)
+        known = theta.size - num_residual(sizes)
         if (
-            tuple(sizes) != _sizes(own)
+            tuple(sizes) != _sizes(hidden)
             or known not in num_params()
             or known > self.num_settings
-            or (own and own.hidden > room)
+            or (hidden is not None and (self._residual is None or hidden > self._residual.hidden))
         ):
             raise ExperimentError(
                 f"warm_start.checkpoint: expected a gait policy of at most {self.num_params} parameters in "
@@ -99,7 +100,7 @@ class Gait:
             wider[OVER] = 0.0
         widened = np.zeros(self.num_params)
         widened[: self.num_settings] = wider[self._selection]
-        if self._residual and own:
+        if self._residual and hidden is not None:
             widened[self.num_settings :] = self._residual.widen(theta[known:])
         return widened
 
@@ -113,10 +114,16 @@ class Gait:
         return bound(self.network(theta), self.head)
 
 
-def residual_of(sizes: tuple[int, ...]) -> Residual | None:
-    """What a gait of these layers has of a residual."""
-    return Residual(sizes[1]) if len(sizes) > len(SIZES) else None
+def hidden_units(sizes: tuple[int, ...]) -> int | None:
+    """Those of the residual of a gait of these layers; None for no residual."""
+    return sizes[1] if len(sizes) > len(SIZES) else None
 
 
-def _sizes(residual: Residual | None) -> tuple[int, ...]:
-    return (SIZES[0], residual.hidden, SIZES[1]) if residual else SIZES
+def num_residual(sizes: tuple[int, ...]) -> int:
+    """How many parameters of a gait of these layers are its residual's."""
+    hidden = hidden_units(sizes)
+    return 0 if hidden is None else count_params(hidden)
+
+
+def _sizes(hidden: int | None) -> tuple[int, ...]:
+    return SIZES if hidden is None else (SIZES[0], hidden, SIZES[1])

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from es.errors import ExperimentError
 from es.native.network import Network, Opening
-from es.policies.gait import Gait, residual_of
+from es.policies.gait import Gait, num_residual
 from es.policies.mlp import bound
 
 Array = NDArray[np.float64]
@@ -48,8 +49,11 @@ class OpenedGait:
         half = tuple(sizes[: len(sizes) // 2])
         if tuple(sizes) != 2 * half:
             return self._opened(self._gait.widen(theta, sizes, rng))
-        residual = residual_of(half)
-        n = (theta.size - (residual.num_params if residual else 0)) // 2
+        n = (theta.size - 1 - num_residual(half)) // 2
+        if theta.size != 2 * n + 1 + num_residual(half):
+            raise ExperimentError(
+                f"warm_start.checkpoint: expected a gait with an opening, got {theta.size} parameters"
+            )
         gait, opening = (self._gait.widen(each, half, rng) for each in _parts(theta, n))
         return np.concatenate([gait[: self._gait.num_settings], theta[n : n + 1], opening])
 

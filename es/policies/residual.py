@@ -16,8 +16,9 @@ from es.policies.gait_weights import HARMONICS, MUSCLES
 
 Array = NDArray[np.float64]
 
+INPUTS = len(NAMES_GAIT) + 2 * HARMONICS
 SEED = 1
-"""Of the hidden units."""
+"""Of the hidden units. No run's: they are part of what trained parameters mean, like the scale below."""
 FAN_IN = 4
 """Inputs that a hidden unit sees."""
 STRENGTH, OFFSET = 1.5, 0.7
@@ -50,7 +51,8 @@ _TYPICAL = {
     "step_obstacle": (0.04, 0.17),
     "reach_obstacle": (0.04, 0.17),
 }
-"""Means and standard deviations of what a runner of 2.6 m/s sees; bumps of one kind are alike."""
+"""Means and standard deviations of what a runner of 2.6 m/s saw on 30 courses of round 2, in the units of
+`es.envs.gait_observation`, rounded; bumps of one kind are alike."""
 
 
 class Residual:
@@ -70,26 +72,28 @@ class Residual:
     def __init__(self, hidden: int) -> None:
         self.hidden = hidden
         self.mean, self.spread = _typical()
-        self.num_params = MUSCLES * (self.mean.size + 1 + hidden)
-        self.incoming, self.offsets = _units(hidden, self.mean.size)
+        self.num_params = count_params(hidden)
+        self.incoming, self.offsets = _units(hidden)
         weights, biases = self._unscaled(self.incoming, self.offsets)
         self._first_layer = np.concatenate([weights.ravel(), biases])
 
     def widen(self, theta: Array) -> Array:
-        """The same of fewer hidden units, shape (n,); the others have no weight."""
+        """The same of no more hidden units, shape (count_params(h),), h <= hidden; the others weigh 0."""
         narrow = theta.reshape(MUSCLES, -1)
         return np.pad(narrow, ((0, 0), (0, self.num_params // MUSCLES - narrow.shape[1]))).ravel()
 
     def added(self, linear: Network, theta: Array) -> Network:
-        """A linear gait's network with these parameters beside its own."""
-        inputs = self.mean.size
-        own, bias, outgoing = np.split(theta.reshape(MUSCLES, -1), [inputs, inputs + 1], axis=1)
+        """A linear gait's network with these parameters beside its own.
+
+        The gait's weights join the skip connection: the last layer sees hidden units only.
+        """
+        own, bias, outgoing = np.split(theta.reshape(MUSCLES, -1), [INPUTS, INPUTS + 1], axis=1)
         weights, biases = self._unscaled(own, bias[:, 0])
-        linear_weights, linear_biases = np.split(linear.theta, [MUSCLES * inputs])
+        linear_weights, linear_biases = np.split(linear.theta, [MUSCLES * INPUTS])
         outputs = np.concatenate([outgoing.ravel(), linear_biases + biases])
         return linear._replace(
             theta=np.concatenate([self._first_layer, outputs]),
-            sizes=np.array([inputs, self.hidden, MUSCLES], dtype=np.int64),
+            sizes=np.array([INPUTS, self.hidden, MUSCLES], dtype=np.int64),
             activation=TANH,
             skip=linear_weights + weights.ravel(),
         )
@@ -97,9 +101,14 @@ class Residual:
     def _unscaled(self, weights: Array, biases: Array) -> tuple[Array, Array]:
         """Weights and biases for inputs as they are that do what these do for scaled ones."""
         weights = weights / self.spread
-        # Rounded once, so that it is the same on every processor.
-        shifts = [math.fsum(row) for row in (weights * self.mean).tolist()]
-        return weights, biases - np.array(shifts)
+        for column in (weights * self.mean).T:  # in order, so that it is the same on every processor
+            biases = biases - column
+        return weights, biases
+
+
+def count_params(hidden: int) -> int:
+    """How many parameters a residual with these hidden units has."""
+    return MUSCLES * (INPUTS + 1 + hidden)
 
 
 def _typical() -> tuple[Array, Array]:
@@ -111,13 +120,14 @@ def _typical() -> tuple[Array, Array]:
     return mean, spread
 
 
-def _units(count: int, inputs: int) -> tuple[Array, Array]:
-    """Incoming weights, shape (count, inputs), and biases, shape (count,), of hidden units."""
+def _units(count: int) -> tuple[Array, Array]:
+    """Incoming weights, shape (count, INPUTS), and biases, shape (count,), of hidden units."""
     rng = np.random.default_rng(SEED)
-    weights, biases = np.zeros((count, inputs)), np.zeros(count)
+    weights, biases = np.zeros((count, INPUTS)), np.zeros(count)
     for unit in range(count):
-        seen = rng.choice(inputs, FAN_IN, replace=False)
+        seen = rng.choice(INPUTS, FAN_IN, replace=False)
         draw = rng.standard_normal(FAN_IN)
-        weights[unit, seen] = draw * (STRENGTH / np.linalg.norm(draw))
+        norm = math.sqrt(math.fsum(draw * draw))  # BLAS' would depend on the processor
+        weights[unit, seen] = draw * (STRENGTH / norm)
         biases[unit] = OFFSET * rng.standard_normal()
     return weights, biases
