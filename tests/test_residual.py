@@ -17,7 +17,7 @@ from es.errors import ExperimentError
 from es.policies import registry as policies
 from es.policies.gait_weights import NUM_PARAMS, OVER
 from es.policies.mlp import bound
-from es.policies.residual import Residual
+from es.policies.residual import UNIT, Residual
 
 HEAD = config.Squashed(bias=-2.0, floor=0.05)
 INPUTS = len(NAMES_GAIT) + 4  # two waves of the clock
@@ -50,7 +50,7 @@ def test_each_muscle_adds_up_its_weights_of_scaled_inputs_and_hidden_units(hidde
         seen = observation if leg == 0 else observation[mirror(NAMES_GAIT)]
         scaled = (np.concatenate([seen, [0.0, wave, 0.0, 1.0]]) - mean) / spread
         units = np.tanh(incoming @ scaled + offsets)
-        expected = weights @ np.concatenate([scaled, [1.0], units])
+        expected = UNIT * weights @ np.concatenate([scaled, [1.0], units])
         np.testing.assert_allclose(both[leg] - plain[leg], expected, rtol=1e-9, atol=1e-9)
 
 

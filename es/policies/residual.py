@@ -19,6 +19,8 @@ Array = NDArray[np.float64]
 INPUTS = len(NAMES_GAIT) + 2 * HARMONICS
 SEED = 1
 """Of the hidden units. No run's: they are part of what trained parameters mean, like the scale below."""
+UNIT = 2.0
+"""Of the parameters: a runner bears disturbances of these weights twice as large as of its gait's numbers."""
 FAN_IN = 4
 """Inputs that a hidden unit sees."""
 STRENGTH, OFFSET = 1.5, 0.7
@@ -59,8 +61,8 @@ class Residual:
     """Further weights of a gait's nine muscles.
 
     Its parameters, shape (num_params,), are per muscle the weights of all inputs, a bias, and the weights of
-    the hidden units. Inputs count from their typical mean and in units of their typical spread, so that a
-    parameter of 1 moves the muscle by about 1 before its head.
+    the hidden units, all in units of UNIT. Inputs count from their typical mean and in units of their typical
+    spread, so that weights of 1 move the muscle by about 1 before its head.
 
     ``mean`` and ``spread``, shape (inputs,), are the inputs' scale; ``incoming``, shape (hidden, inputs), and
     ``offsets``, shape (hidden,), the hidden units' weights of scaled inputs and their biases.
@@ -87,7 +89,8 @@ class Residual:
 
         The gait's weights join the skip connection: the last layer sees hidden units only.
         """
-        own, bias, outgoing = np.split(theta.reshape(MUSCLES, -1), [INPUTS, INPUTS + 1], axis=1)
+        given = UNIT * theta.reshape(MUSCLES, -1)
+        own, bias, outgoing = np.split(given, [INPUTS, INPUTS + 1], axis=1)
         weights, biases = self._unscaled(own, bias[:, 0])
         linear_weights, linear_biases = np.split(linear.theta, [MUSCLES * INPUTS])
         outputs = np.concatenate([outgoing.ravel(), linear_biases + biases])
