@@ -24,12 +24,15 @@ INPUTS = len(NAMES_GAIT) + 4  # two waves of the clock
 MUSCLES = 9
 
 
-def make(hidden: int | None, reflexes: config.Reflexes = "none", *, opening: float = 0.0) -> policies.Policy:
+def policy_of(settings: config.AnyPolicy) -> policies.Policy:
     arguments = {"backend": "native", "observation": "gait"}
     env = envs.make(config.Environment(id="es/LearningToRun-v0", arguments=arguments))
-    residual = None if hidden is None else config.Residual(hidden=hidden)
-    settings = config.Gait(head=HEAD, reflexes=reflexes, opening=opening, residual=residual)
     return policies.make(settings, env, action_repeat=2)
+
+
+def make(hidden: int | None, reflexes: config.Reflexes = "none", *, opening: float = 0.0) -> policies.Policy:
+    residual = None if hidden is None else config.Residual(hidden=hidden)
+    return policy_of(config.Gait(head=HEAD, reflexes=reflexes, opening=opening, residual=residual))
 
 
 def outputs(policy: policies.Policy, theta: np.ndarray, observation: np.ndarray) -> np.ndarray:
@@ -129,12 +132,10 @@ def test_a_number_of_parameters_that_no_gait_with_an_opening_has_is_one_line():
 @pytest.mark.parametrize(("hidden", "opening"), [(0, 0.0), (3, 0.0), (None, 0.1)])
 def test_a_symmetric_policy_says_which_gaits_it_goes_on_from(hidden, opening):
     gait = make(hidden, opening=opening)
-    arguments = {"backend": "native", "observation": "gait"}
-    env = envs.make(config.Environment(id="es/LearningToRun-v0", arguments=arguments))
     settings = config.Symmetric(
         hidden=(), head=HEAD, clock_hz=1.3, clock_harmonics=2, clock_learned=True, clock_steered=True
     )
-    symmetric = policies.make(settings, env, action_repeat=2)
+    symmetric = policy_of(settings)
     with pytest.raises(ExperimentError, match="or a gait without opening and residual, got"):
         symmetric.widen(np.zeros(gait.num_params), gait.sizes, np.random.default_rng(0))
 

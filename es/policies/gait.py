@@ -83,7 +83,7 @@ class Gait:
         Raises:
             ExperimentError: those of another policy.
         """
-        hidden = hidden_units(sizes)
+        hidden = _hidden_units(sizes)
         known = theta.size - num_residual(sizes)
         if (
             tuple(sizes) != _sizes(hidden)
@@ -114,14 +114,14 @@ class Gait:
         return bound(self.network(theta), self.head)
 
 
-def hidden_units(sizes: tuple[int, ...]) -> int | None:
+def _hidden_units(sizes: tuple[int, ...]) -> int | None:
     """Those of the residual of a gait of these layers; None for no residual."""
     return sizes[1] if len(sizes) > len(SIZES) else None
 
 
 def num_residual(sizes: tuple[int, ...]) -> int:
     """How many parameters of a gait of these layers are its residual's."""
-    hidden = hidden_units(sizes)
+    hidden = _hidden_units(sizes)
     return 0 if hidden is None else count_params(hidden)
 
 

@@ -22,7 +22,8 @@ Array = NDArray[np.float64]
 
 HARMONICS = 2
 MUSCLES = 9
-_INPUTS = len(NAMES_GAIT) + 2 * HARMONICS
+INPUTS = len(NAMES_GAIT) + 2 * HARMONICS
+"""The observation's values and the clock's waves."""
 _HAMSTRINGS, _BIFEMSH, _GLUTEUS, _ILIOPSOAS, _RECTUS, _VASTI, _GASTROC, _SOLEUS, _TIBIALIS = range(MUSCLES)
 
 _JOINTS = ("hip", "knee", "ankle")
@@ -170,7 +171,7 @@ def weights(theta: Array) -> Array:
         for name in (*(name for name, _ in _REFLEXES), *_FOOTHOLDS):
             row[_input(name)] += s[f"{joint}_from_{name}"]
 
-    rows = np.zeros((MUSCLES, _INPUTS + 1))
+    rows = np.zeros((MUSCLES, INPUTS + 1))
     rows[_ILIOPSOAS] = hip
     rows[_GLUTEUS] = -hip
     rows[_VASTI] = knee
@@ -199,7 +200,7 @@ def _input(name: str) -> int:
 
 def _drive(joint: str, s: dict[str, float]) -> Array:
     """Weights of all inputs, and a bias at the end, of gain (target(phase) - angle) - damping rate."""
-    row = np.zeros(_INPUTS + 1)
+    row = np.zeros(INPUTS + 1)
     gain = s[f"{joint}_gain"]
     for k in (1, 2):
         clock = len(NAMES_GAIT) + 2 * (k - 1)

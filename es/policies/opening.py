@@ -49,8 +49,8 @@ class OpenedGait:
         half = tuple(sizes[: len(sizes) // 2])
         if tuple(sizes) != 2 * half:
             return self._opened(self._gait.widen(theta, sizes, rng))
-        n = (theta.size - 1 - num_residual(half)) // 2
-        if theta.size != 2 * n + 1 + num_residual(half):
+        n, odd = divmod(theta.size - 1 - num_residual(half), 2)
+        if odd:
             raise ExperimentError(
                 f"warm_start.checkpoint: expected a gait with an opening, got {theta.size} parameters"
             )

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from es.envs.gait_observation import NAMES_GAIT
 from es.native.network import TANH, Network
-from es.policies.gait_weights import HARMONICS, MUSCLES
+from es.policies.gait_weights import HARMONICS, INPUTS, MUSCLES
 
 Array = NDArray[np.float64]
 
-INPUTS = len(NAMES_GAIT) + 2 * HARMONICS
 SEED = 1
 """Of the hidden units. No run's: they are part of what trained parameters mean, like the scale below."""
 UNIT = 2.0
