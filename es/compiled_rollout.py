@@ -13,12 +13,10 @@ from numpy.typing import NDArray
 
 from es.envs.learning_to_run import LearningToRun
 from es.native import rollout as native
-from es.native.network import no_opening
 from es.native.physics import NativePhysics
 from es.obs_norm import Normalizer, ObservationStatistics
 from es.policies.heads import BinnedHead, ClippedHead, SquashedHead
-from es.policies.opening import OpenedGait
-from es.policies.registry import Policy
+from es.policies.policy import Policy
 from es.rollout import Rollout, finite
 
 Array = NDArray[np.float64]
@@ -51,21 +49,21 @@ def rollout(
     """Run one episode; arguments as for `es.rollout.rollout`, with the policy's parameters ``theta``."""
     task: Any = env.unwrapped
     began = time.perf_counter()
-    task.reset(seed=seed)
+    observation, _ = task.reset(seed=seed)
     rules = task.rules()._replace(action_repeat=action_repeat, action_noise=action_noise)
     if max_steps is not None:
         rules = rules._replace(max_steps=min(rules.max_steps, max_steps))
     actions = -(-rules.max_steps // action_repeat)
     noise = np.empty((0, 18)) if not action_noise or rng is None else rng.standard_normal((actions, 18))
     seen = np.empty((actions if collect_statistics else 0, rules.size))
-    network = policy.network(theta)
+    network, opening = policy.start(theta, normalizer(observation) if normalizer else observation)
     outcome = native.Outcome(
         *native.rollout(
             task.physics.simulation(),
             task.told(),
             rules,
             network,
-            policy.opening(theta) if isinstance(policy, OpenedGait) else no_opening(network),
+            opening,
             _head(policy),
             _normalization(normalizer),
             noise,

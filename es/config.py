@@ -130,6 +130,9 @@ class Residual(_Section, frozen=True, kw_only=True):
     hidden: Annotated[int, Meta(ge=0, le=1000)] = 40
     """Hidden units. 9 (90 + hidden) weights are searched, 1,170 with 40; without any, those of inputs and a
     bias."""
+    scheduled: bool = False
+    """Whether these weights change with the strength of the right psoas, another one in every episode: twice
+    as many are searched (gain scheduling)."""
 
 
 class Gait(_Section, frozen=True, kw_only=True, tag_field="kind", tag="gait"):

@@ -11,7 +11,7 @@ from es.envs import registry as envs
 from es.envs.registry import Env
 from es.errors import EsError, ExperimentError
 from es.policies import registry as policies
-from es.policies.registry import Policy
+from es.policies.policy import Policy
 
 Array = NDArray[np.float64]
 

@@ -10,7 +10,7 @@ from es.checkpoint import Attempts, MasterState
 from es.errors import DivergedError
 from es.obs_norm import ObservationStatistics
 from es.policies import registry as policies
-from es.policies.registry import Policy
+from es.policies.policy import Policy
 from es.protocol import Episode, Generation, Outcome, Statistics
 from es.strategies import registry as strategies
 from es.strategies.update import Array, Noise, Update

@@ -19,7 +19,7 @@ from es.envs import registry as envs
 from es.errors import EsError, ExperimentError, ProtocolError
 from es.obs_norm import Normalizer
 from es.policies import registry as policies
-from es.policies.registry import Policy
+from es.policies.policy import Policy
 from es.rollout import Rollout, rollout
 from es.strategies import registry as strategies
 

@@ -1,8 +1,5 @@
 """The policy whose few dozen parameters `es.policies.gait_weights` turns into weights."""
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,14 +22,17 @@ from es.policies.gait_weights import (
     weights,
 )
 from es.policies.heads import Head
-from es.policies.mlp import bound
+from es.policies.policy import Acting, Policy, alone
 from es.policies.residual import Residual, count_params
 from es.policies.symmetric import Clock, Symmetric
 
 Array = NDArray[np.float64]
 
+_STRENGTH = NAMES_GAIT.index("strength_r")
+"""Of the right psoas; the other leg's is that of another muscle."""
 
-class Gait:
+
+class Gait(Policy):
     """The controller as a policy whose parameters are the settings' distances from their typical values.
 
     With a residual, these are the first ``num_settings`` of its ``num_params`` parameters.
@@ -84,12 +84,13 @@ class Gait:
             ExperimentError: those of another policy.
         """
         hidden = _hidden_units(sizes)
-        known = theta.size - num_residual(sizes)
+        residual = num_residual(sizes, theta.size)
+        known = theta.size - residual
         if (
             tuple(sizes) != _sizes(hidden)
             or known not in num_params()
             or known > self.num_settings
-            or (hidden is not None and (self._residual is None or hidden > self._residual.hidden))
+            or (hidden is not None and (self._residual is None or not self._residual.holds(hidden, residual)))
         ):
             raise ExperimentError(
                 f"warm_start.checkpoint: expected a gait policy of at most {self.num_params} parameters in "
@@ -101,17 +102,20 @@ class Gait:
         widened = np.zeros(self.num_params)
         widened[: self.num_settings] = wider[self._selection]
         if self._residual and hidden is not None:
-            widened[self.num_settings :] = self._residual.widen(theta[known:])
+            widened[self.num_settings :] = self._residual.widen(theta[known:], hidden)
         return widened
 
-    def network(self, theta: Array) -> Network:
-        """What the compiled forward pass needs, with these parameters."""
+    def network(self, theta: Array, observation: Array) -> Network:
+        """What acts in an episode that begins with this observation."""
         linear = self._linear.network(weights(theta[: self.num_settings]))
-        return self._residual.added(linear, theta[self.num_settings :]) if self._residual else linear
+        if not self._residual:
+            return linear
+        own = self._residual.at(theta[self.num_settings :], observation[_STRENGTH])
+        return self._residual.added(linear, own)
 
-    def bind(self, theta: Array) -> Callable[[Array], Any]:
-        """The policy with these parameters: observation to action; bind anew for each episode."""
-        return bound(self.network(theta), self.head)
+    def start(self, theta: Array, observation: Array) -> Acting:
+        """The same, from the first action on."""
+        return alone(self.network(theta, observation))
 
 
 def _hidden_units(sizes: tuple[int, ...]) -> int | None:
@@ -119,10 +123,19 @@ def _hidden_units(sizes: tuple[int, ...]) -> int | None:
     return sizes[1] if len(sizes) > len(SIZES) else None
 
 
-def num_residual(sizes: tuple[int, ...]) -> int:
-    """How many parameters of a gait of these layers are its residual's."""
+def num_residual(sizes: tuple[int, ...], count: int, gaits: int = 1) -> int:
+    """How many of the parameters are a residual's, with or without a schedule.
+
+    Args:
+        sizes: layers of the gait.
+        count: of the parameters.
+        gaits: how many gaits they are of, one or two.
+    """
     hidden = _hidden_units(sizes)
-    return 0 if hidden is None else count_params(hidden)
+    if hidden is None:
+        return 0
+    plain = count_params(hidden)
+    return 2 * plain if (count - 2 * plain) // gaits in num_params() else plain
 
 
 def _sizes(hidden: int | None) -> tuple[int, ...]:

@@ -1,8 +1,6 @@
 """Fully connected policies over one flat parameter vector; without hidden layers, a linear policy."""
 
 import itertools
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +8,9 @@ from numpy.typing import NDArray
 from es.config import Activation, Initial
 from es.errors import ExperimentError
 from es.native import network
-from es.native.network import Network, Opening
+from es.native.network import Network
 from es.policies.heads import Head
+from es.policies.policy import Acting, Policy, alone
 
 Array = NDArray[np.float64]
 
@@ -102,7 +101,7 @@ class Layers:
         )
 
 
-class MLP(Layers):
+class MLP(Layers, Policy):
     """Observation -> hidden layers -> head."""
 
     def __init__(
@@ -121,26 +120,6 @@ class MLP(Layers):
         """Where a search begins: random, as `Layers.initial`, or zero."""
         return np.zeros(self.num_params) if self._initial == "zero" else super().initial(rng)
 
-    def bind(self, theta: Array) -> Callable[[Array], Any]:
-        """The policy with these parameters: observation, shape (observation_size,), to action."""
-        return bound(self.network(theta), self.head)
-
-
-def bound(settings: Network, head: Head, opening: Opening | None = None) -> Callable[[Array], Any]:
-    """A function from observation to action; it counts its calls, for the clock and for the opening's end."""
-    first = opening or network.no_opening(settings)
-    actions = itertools.count()
-    scratch = np.empty(2 * int(settings.sizes.max()))
-    sides = 2 if settings.mirror.size else 1
-    out = np.empty(sides * int(settings.sizes[-1]))
-    shift = np.zeros(1)
-
-    def act(observation: Array) -> Any:
-        action = next(actions)
-        if action == first.actions:
-            shift[0] += network.taken_over(settings, first)
-        now = first.network if action < first.actions else settings
-        network.outputs(*now, action, shift, np.ascontiguousarray(observation), scratch, out)
-        return head(out)
-
-    return act
+    def start(self, theta: Array, observation: Array) -> Acting:
+        """What acts in an episode, whatever it begins with."""
+        return alone(self.network(theta))

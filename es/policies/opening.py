@@ -4,21 +4,18 @@ A start from standing and a steady run ask for different things. Apart, each can
 to the other; the winners of 2017 had a network for the first 75 steps, too.
 """
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from es.errors import ExperimentError
-from es.native.network import Network, Opening
+from es.native.network import Opening
 from es.policies.gait import Gait, num_residual
-from es.policies.mlp import bound
+from es.policies.policy import Acting, Policy
 
 Array = NDArray[np.float64]
 
 
-class OpenedGait:
+class OpenedGait(Policy):
     """A gait whose first actions are another one's, of the same kind.
 
     Its parameters are those of the gait, how far the clock is turned on when it takes over (cycles), those of
@@ -49,7 +46,7 @@ class OpenedGait:
         half = tuple(sizes[: len(sizes) // 2])
         if tuple(sizes) != 2 * half:
             return self._opened(self._gait.widen(theta, sizes, rng))
-        n, odd = divmod(theta.size - 1 - num_residual(half), 2)
+        n, odd = divmod(theta.size - 1 - num_residual(half, theta.size - 1, 2), 2)
         if odd:
             raise ExperimentError(
                 f"warm_start.checkpoint: expected a gait with an opening, got {theta.size} parameters"
@@ -57,18 +54,11 @@ class OpenedGait:
         gait, opening = (self._gait.widen(each, half, rng) for each in _parts(theta, n))
         return np.concatenate([gait[: self._gait.num_settings], theta[n : n + 1], opening])
 
-    def network(self, theta: Array) -> Network:
-        """Of the gait, with these parameters."""
-        return self._gait.network(_parts(theta, self._gait.num_settings)[0])
-
-    def opening(self, theta: Array) -> Opening:
-        """What acts before it."""
+    def start(self, theta: Array, observation: Array) -> Acting:
+        """The gait, and the opening before it, in an episode that begins with this observation."""
         n = self._gait.num_settings
-        return Opening(self._gait.network(_parts(theta, n)[1]), self._actions, float(theta[n]))
-
-    def bind(self, theta: Array) -> Callable[[Array], Any]:
-        """The policy with these parameters: observation to action; bind anew for each episode."""
-        return bound(self.network(theta), self.head, self.opening(theta))
+        run, first = (self._gait.network(each, observation) for each in _parts(theta, n))
+        return run, Opening(first, self._actions, float(theta[n]))
 
     def _opened(self, gait: Array) -> Array:
         return np.concatenate([gait[: self._gait.num_settings], [0.0], gait])

@@ -15,10 +15,9 @@ from es.policies.gait import Gait
 from es.policies.gait_weights import STEERED_BY
 from es.policies.mlp import MLP
 from es.policies.opening import OpenedGait
+from es.policies.policy import Policy
 from es.policies.residual import Residual
 from es.policies.symmetric import NO_CLOCK, Clock, Symmetric
-
-Policy = MLP | Symmetric | Gait | OpenedGait
 
 _LEGGED = (NAMES_41, NAMES_82, NAMES_GAIT)  # observations whose left and right are known
 
@@ -63,7 +62,7 @@ def seen(policy: config.AnyPolicy, statistics: ObservationStatistics) -> Observa
 
 def _legged(
     policy: config.Symmetric | config.Gait, env: gymnasium.Env[Any, Any], action_repeat: int
-) -> Symmetric | Gait | OpenedGait:
+) -> Policy:
     names = getattr(env.unwrapped, "observation_names", None)
     fits = env.observation_space.shape == (len(names or ()),) and env.action_space.shape == (MUSCLES,)
     kind = policy.__struct_config__.tag
@@ -80,7 +79,8 @@ def _legged(
                 f"{len(names)} other values"
             )
         seconds = STEP_SECONDS * action_repeat
-        residual = Residual(policy.residual.hidden) if policy.residual else None
+        own = policy.residual
+        residual = Residual(own.hidden, scheduled=own.scheduled) if own else None
         gait = Gait(
             head,
             policy.clock_hz * seconds,

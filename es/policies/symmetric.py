@@ -1,8 +1,7 @@
 """One network for both legs of the Learning to Run runner, so that what one leg learns the other knows."""
 
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,8 @@ from es.errors import ExperimentError
 from es.native.network import Network
 from es.policies import gait_weights
 from es.policies.heads import Head
-from es.policies.mlp import Layers, bound, count_params, layers
+from es.policies.mlp import Layers, count_params, layers
+from es.policies.policy import Acting, Policy, alone
 
 Array = NDArray[np.float64]
 
@@ -34,7 +34,7 @@ class Clock(NamedTuple):
 NO_CLOCK = Clock(0.0, harmonics=0)
 
 
-class Symmetric:
+class Symmetric(Policy):
     """Applies a network to the observation for the right leg and to its mirror image for the left.
 
     Each leg thereby sees the same shared values, its own leg's where the right leg sees the right one's, and
@@ -135,10 +135,10 @@ class Symmetric:
             steered_by=np.array(clock.steered_by, dtype=np.int64),
         )
 
-    def bind(self, theta: Array) -> Callable[[Array], Any]:
-        """The policy with these parameters: observation, shape (observation_size,), to action.
+    def start(self, theta: Array, observation: Array) -> Acting:
+        """What acts in an episode, whatever it begins with.
 
-        The clock starts at phase 0 and turns with every call, which is one per action, not one per step where
-        actions are repeated. So bind anew for each episode.
+        The clock starts at phase 0 and turns with every action, not with every step where actions are
+        repeated.
         """
-        return bound(self.network(theta), self.head)
+        return alone(self.network(theta))
