@@ -7,6 +7,7 @@ the field, the value that arrived and what is allowed.
 import importlib.resources
 import tomllib
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -124,15 +125,15 @@ class Symmetric(_Section, frozen=True, kw_only=True, tag_field="kind", tag="symm
     """How outputs become actions."""
 
 
+Strength = Annotated[float, Meta(gt=0, le=2)]
+
+
 class Residual(_Section, frozen=True, kw_only=True):
     """Weights of each muscle's own, beside those that a gait's joints give it (`es.policies.residual`)."""
 
     hidden: Annotated[int, Meta(ge=0, le=1000)] = 40
     """Hidden units. 9 (90 + hidden) weights are searched, 1,170 with 40; without any, those of inputs and a
     bias."""
-    scheduled: bool = False
-    """Whether these weights change with the strength of the right psoas, another one in every episode: twice
-    as many are searched (gain scheduling)."""
 
 
 class Gait(_Section, frozen=True, kw_only=True, tag_field="kind", tag="gait"):
@@ -155,8 +156,18 @@ class Gait(_Section, frozen=True, kw_only=True, tag_field="kind", tag="gait"):
     the residual, and one for the clock (`es.policies.opening`); 0 for none."""
     residual: Residual | None = None
     """Further weights of each muscle, which gait and opening share; none without this table."""
+    strengths: tuple[Strength, ...] = ()
+    """Strengths of the right psoas, beside the mean one of 1, for which gait and opening have numbers of
+    their own, in ascending order (`es.policies.schedule`)."""
     head: AnyHead = Squashed()
     """How outputs become actions."""
+
+    def __post_init__(self) -> None:
+        """Demand an order."""
+        if any(later <= earlier for earlier, later in pairwise(self.strengths)) or 1.0 in self.strengths:
+            raise ValueError(
+                f"expected `strengths` in ascending order, without the mean, 1, got {list(self.strengths)}"
+            )
 
 
 AnyPolicy = Linear | MLP | Symmetric | Gait
@@ -545,6 +556,11 @@ class Experiment(_Section, frozen=True, kw_only=True):
             if (stage.until is None) != (i == len(self.stage) - 1):
                 expected = "none: it is the last one" if stage.until else "one: another stage follows"
                 raise ValueError(f"stage[{i}].until: expected {expected}")
+        if getattr(self.policy, "strengths", ()) and self.observation_normalization.enabled:
+            raise ValueError(
+                "policy.strengths: expected observation_normalization.enabled = false, since normalized "
+                "observations do not tell a strength"
+            )
         arguments = [ramp.argument for ramp in self.ramp]
         if len(set(arguments)) < len(arguments):
             raise ValueError(f"ramp: expected each argument once, got {', '.join(arguments)}")

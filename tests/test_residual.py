@@ -30,10 +30,8 @@ def policy_of(settings: config.AnyPolicy) -> policies.Policy:
     return policies.make(settings, env, action_repeat=2)
 
 
-def make(
-    hidden: int | None, reflexes: config.Reflexes = "none", *, opening: float = 0.0, scheduled: bool = False
-) -> policies.Policy:
-    residual = None if hidden is None else config.Residual(hidden=hidden, scheduled=scheduled)
+def make(hidden: int | None, reflexes: config.Reflexes = "none", *, opening: float = 0.0) -> policies.Policy:
+    residual = None if hidden is None else config.Residual(hidden=hidden)
     return policy_of(config.Gait(head=HEAD, reflexes=reflexes, opening=opening, residual=residual))
 
 
@@ -101,15 +99,9 @@ def test_it_begins_at_zero_and_so_does_what_a_gait_lacked():
         )
 
 
-@given(
-    st.sampled_from(["none", "balance", "all"]),
-    st.sampled_from([None, 0, 3, 5]),
-    st.booleans(),
-    st.sampled_from([(False, False), (False, True), (True, True)]),
-)
-def test_it_goes_on_from_less_with_and_without_an_opening_or_a_schedule(reflexes, hidden, had_one, scheduled):
-    narrow = make(hidden, reflexes, opening=0.1 * had_one, scheduled=scheduled[0])
-    wide = make(5, "all", opening=0.1, scheduled=scheduled[1])
+@given(st.sampled_from(["none", "balance", "all"]), st.sampled_from([None, 0, 3, 5]), st.booleans())
+def test_it_goes_on_from_fewer_units_and_reflexes_with_and_without_an_opening(reflexes, hidden, had_one):
+    narrow, wide = make(hidden, reflexes, opening=0.1 * had_one), make(5, "all", opening=0.1)
     rng = np.random.default_rng(0)
     theta = rng.standard_normal(narrow.num_params)
     if reflexes == "none":  # what heeds obstacles is forgotten
@@ -128,30 +120,6 @@ def test_more_than_it_has_is_one_line(hidden, was_opened, is_opened):
     rich, poor = make(3, opening=0.1 * was_opened), make(hidden, opening=0.1 * is_opened)
     with pytest.raises(ExperimentError, match=r"warm_start\.checkpoint: expected a gait policy"):
         poor.widen(np.zeros(rich.num_params), rich.sizes, np.random.default_rng(0))
-
-
-@pytest.mark.parametrize("opening", [0.0, 0.1])
-@pytest.mark.parametrize("hidden", [3, 200])  # so many that the scheduled one has fewer parameters
-def test_a_schedule_is_not_forgotten_silently(hidden, opening):
-    scheduled, plain = make(3, opening=opening, scheduled=True), make(hidden, opening=opening)
-    with pytest.raises(ExperimentError, match=r"warm_start\.checkpoint: expected a gait policy"):
-        plain.widen(np.zeros(scheduled.num_params), scheduled.sizes, np.random.default_rng(0))
-
-
-@given(st.floats(-2.0, 2.0), st.booleans())
-def test_a_schedule_follows_the_strength_that_an_episode_begins_with(strength, opened):
-    rng = np.random.default_rng(0)
-    opening = 0.1 * opened
-    plain, scheduled = make(2, opening=opening), make(2, opening=opening, scheduled=True)
-    own = MUSCLES * (INPUTS + 1 + 2)
-    theta, change = rng.standard_normal(plain.num_params), rng.standard_normal(own)
-    there = theta.copy()
-    there[-own:] += min(max(strength, -1.25), 1.25) * change
-    observations = rng.standard_normal((9, len(NAMES_GAIT)))
-    observations[0, NAMES_GAIT.index("strength_r")] = strength  # the right psoas'; later ones do not count
-    first, second = plain.bind(there), scheduled.bind(np.concatenate([theta, change]))
-    for observation in observations:
-        np.testing.assert_allclose(second(observation), first(observation), atol=1e-12)
 
 
 def test_a_number_of_parameters_that_no_gait_with_an_opening_has_is_one_line():

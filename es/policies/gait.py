@@ -28,9 +28,6 @@ from es.policies.symmetric import Clock, Symmetric
 
 Array = NDArray[np.float64]
 
-_STRENGTH = NAMES_GAIT.index("strength_r")
-"""Of the right psoas; the other leg's is that of another muscle."""
-
 
 class Gait(Policy):
     """The controller as a policy whose parameters are the settings' distances from their typical values.
@@ -84,13 +81,12 @@ class Gait(Policy):
             ExperimentError: those of another policy.
         """
         hidden = _hidden_units(sizes)
-        residual = num_residual(sizes, theta.size)
-        known = theta.size - residual
+        known = theta.size - num_residual(sizes)
         if (
             tuple(sizes) != _sizes(hidden)
             or known not in num_params()
             or known > self.num_settings
-            or (hidden is not None and (self._residual is None or not self._residual.holds(hidden, residual)))
+            or (hidden is not None and (self._residual is None or hidden > self._residual.hidden))
         ):
             raise ExperimentError(
                 f"warm_start.checkpoint: expected a gait policy of at most {self.num_params} parameters in "
@@ -102,20 +98,17 @@ class Gait(Policy):
         widened = np.zeros(self.num_params)
         widened[: self.num_settings] = wider[self._selection]
         if self._residual and hidden is not None:
-            widened[self.num_settings :] = self._residual.widen(theta[known:], hidden)
+            widened[self.num_settings :] = self._residual.widen(theta[known:])
         return widened
 
-    def network(self, theta: Array, observation: Array) -> Network:
-        """What acts in an episode that begins with this observation."""
+    def network(self, theta: Array) -> Network:
+        """What the compiled forward pass needs, with these parameters."""
         linear = self._linear.network(weights(theta[: self.num_settings]))
-        if not self._residual:
-            return linear
-        own = self._residual.at(theta[self.num_settings :], observation[_STRENGTH])
-        return self._residual.added(linear, own)
+        return self._residual.added(linear, theta[self.num_settings :]) if self._residual else linear
 
     def start(self, theta: Array, observation: Array) -> Acting:
-        """The same, from the first action on."""
-        return alone(self.network(theta, observation))
+        """What acts in an episode, whatever it begins with."""
+        return alone(self.network(theta))
 
 
 def _hidden_units(sizes: tuple[int, ...]) -> int | None:
@@ -123,19 +116,10 @@ def _hidden_units(sizes: tuple[int, ...]) -> int | None:
     return sizes[1] if len(sizes) > len(SIZES) else None
 
 
-def num_residual(sizes: tuple[int, ...], count: int, gaits: int = 1) -> int:
-    """How many of the parameters are a residual's, with or without a schedule.
-
-    Args:
-        sizes: layers of the gait.
-        count: of the parameters.
-        gaits: how many gaits they are of, one or two.
-    """
+def num_residual(sizes: tuple[int, ...]) -> int:
+    """How many parameters of a gait of these layers are its residual's."""
     hidden = _hidden_units(sizes)
-    if hidden is None:
-        return 0
-    plain = count_params(hidden)
-    return 2 * plain if (count - 2 * plain) // gaits in num_params() else plain
+    return 0 if hidden is None else count_params(hidden)
 
 
 def _sizes(hidden: int | None) -> tuple[int, ...]:

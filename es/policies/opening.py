@@ -21,6 +21,8 @@ class OpenedGait(Policy):
     Its parameters are those of the gait, how far the clock is turned on when it takes over (cycles), those of
     the opening, and those of the residual, if they have one: both have the same.
 
+    As those of a gait, its first ``num_settings`` parameters are those without the residual.
+
     Args:
         gait: how both turn their parameters into weights.
         actions: how many actions are the opening's.
@@ -30,6 +32,7 @@ class OpenedGait(Policy):
         self._gait = gait
         self._actions = actions
         self.sizes = gait.sizes * 2
+        self.num_settings = 2 * gait.num_settings + 1
         self.num_params = gait.num_settings + 1 + gait.num_params
         self.head = gait.head
 
@@ -46,7 +49,7 @@ class OpenedGait(Policy):
         half = tuple(sizes[: len(sizes) // 2])
         if tuple(sizes) != 2 * half:
             return self._opened(self._gait.widen(theta, sizes, rng))
-        n, odd = divmod(theta.size - 1 - num_residual(half, theta.size - 1, 2), 2)
+        n, odd = divmod(theta.size - 1 - num_residual(half), 2)
         if odd:
             raise ExperimentError(
                 f"warm_start.checkpoint: expected a gait with an opening, got {theta.size} parameters"
@@ -55,9 +58,9 @@ class OpenedGait(Policy):
         return np.concatenate([gait[: self._gait.num_settings], theta[n : n + 1], opening])
 
     def start(self, theta: Array, observation: Array) -> Acting:
-        """The gait, and the opening before it, in an episode that begins with this observation."""
+        """The gait, and the opening before it, whatever the episode begins with."""
         n = self._gait.num_settings
-        run, first = (self._gait.network(each, observation) for each in _parts(theta, n))
+        run, first = (self._gait.network(each) for each in _parts(theta, n))
         return run, Opening(first, self._actions, float(theta[n]))
 
     def _opened(self, gait: Array) -> Array:

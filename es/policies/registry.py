@@ -17,6 +17,7 @@ from es.policies.mlp import MLP
 from es.policies.opening import OpenedGait
 from es.policies.policy import Policy
 from es.policies.residual import Residual
+from es.policies.schedule import ScheduledGait
 from es.policies.symmetric import NO_CLOCK, Clock, Symmetric
 
 _LEGGED = (NAMES_41, NAMES_82, NAMES_GAIT)  # observations whose left and right are known
@@ -79,8 +80,7 @@ def _legged(
                 f"{len(names)} other values"
             )
         seconds = STEP_SECONDS * action_repeat
-        own = policy.residual
-        residual = Residual(own.hidden, scheduled=own.scheduled) if own else None
+        residual = Residual(policy.residual.hidden) if policy.residual else None
         gait = Gait(
             head,
             policy.clock_hz * seconds,
@@ -88,7 +88,8 @@ def _legged(
             start=policy.start,
             residual=residual,
         )
-        return OpenedGait(gait, round(policy.opening / seconds)) if policy.opening else gait
+        whole = OpenedGait(gait, round(policy.opening / seconds)) if policy.opening else gait
+        return ScheduledGait(whole, policy.strengths) if policy.strengths else whole
     clock = NO_CLOCK
     if policy.clock_hz is not None:
         cycles = policy.clock_hz * STEP_SECONDS * action_repeat

@@ -22,10 +22,7 @@ UNIT = 2.0
 """Of the parameters: a runner bears disturbances of these weights twice as large as of its gait's numbers."""
 FAN_IN = 4
 """Inputs that a hidden unit sees."""
-STRONGEST = 1.25
-"""Strength of the right psoas, as the observation tells it, beyond which a schedule goes no further; 2.5
-standard deviations."""
-NORM, OFFSET = 1.5, 0.7
+STRENGTH, OFFSET = 1.5, 0.7
 """Standard deviations: of a unit's sum where its inputs are independent, and of its bias."""
 
 _TYPICAL = {
@@ -69,49 +66,25 @@ class Residual:
     ``mean`` and ``spread``, shape (inputs,), are the inputs' scale; ``incoming``, shape (hidden, inputs), and
     ``offsets``, shape (hidden,), the hidden units' weights of scaled inputs and their biases.
 
-    With a schedule there is a second set of parameters, of the same shape: by how much the first change where
-    the right psoas is stronger by 1, which for the observation is a fifth of its mean. What an episode draws
-    and tells need not be met with one set of weights (gain scheduling; W. Rugh, J. Shamma 2000, "Research on
-    gain scheduling", Automatica 36, 1401-1425).
-
     Args:
         hidden: units; the first ones of more are the same.
-        scheduled: whether there is a schedule.
     """
 
-    def __init__(self, hidden: int, *, scheduled: bool = False) -> None:
+    def __init__(self, hidden: int) -> None:
         self.hidden = hidden
         self.mean, self.spread = _typical()
-        self._sets = 2 if scheduled else 1
-        self.num_params = self._sets * count_params(hidden)
+        self.num_params = count_params(hidden)
         self.incoming, self.offsets = _units(hidden)
         weights, biases = self._unscaled(self.incoming, self.offsets)
         self._first_layer = np.concatenate([weights.ravel(), biases])
 
-    def holds(self, hidden: int, num_params: int) -> bool:
-        """Whether this has all that one of these units and parameters has, its schedule included."""
-        return hidden <= self.hidden and num_params // count_params(hidden) <= self._sets
-
-    def widen(self, theta: Array, hidden: int) -> Array:
-        """The parameters of one that it `holds`; other units weigh 0, a new schedule changes nothing."""
-        sets = theta.size // count_params(hidden)
-        given = theta.reshape(sets, MUSCLES, -1)
-        wider = np.zeros((self._sets, MUSCLES, count_params(self.hidden) // MUSCLES))
-        wider[:sets, :, : given.shape[2]] = given
-        return wider.ravel()
-
-    def at(self, theta: Array, strength: float) -> Array:
-        """Its weights in an episode, shape (count_params(hidden),).
-
-        Args:
-            theta: shape (num_params,).
-            strength: of the right psoas, as the gait observation tells it.
-        """
-        mean, *change = np.split(theta, self._sets)
-        return mean + min(max(strength, -STRONGEST), STRONGEST) * change[0] if change else mean
+    def widen(self, theta: Array) -> Array:
+        """The same of no more hidden units, shape (count_params(h),), h <= hidden; the others weigh 0."""
+        narrow = theta.reshape(MUSCLES, -1)
+        return np.pad(narrow, ((0, 0), (0, self.num_params // MUSCLES - narrow.shape[1]))).ravel()
 
     def added(self, linear: Network, theta: Array) -> Network:
-        """A linear gait's network with these weights, shape (count_params(hidden),), beside its own.
+        """A linear gait's network with these parameters beside its own.
 
         The gait's weights join the skip connection: the last layer sees hidden units only.
         """
@@ -136,7 +109,7 @@ class Residual:
 
 
 def count_params(hidden: int) -> int:
-    """How many weights a residual with these hidden units has; its parameters, without a schedule."""
+    """How many parameters a residual with these hidden units has."""
     return MUSCLES * (INPUTS + 1 + hidden)
 
 
@@ -157,6 +130,6 @@ def _units(count: int) -> tuple[Array, Array]:
         seen = rng.choice(INPUTS, FAN_IN, replace=False)
         draw = rng.standard_normal(FAN_IN)
         norm = math.sqrt(math.fsum(draw * draw))  # BLAS' would depend on the processor
-        weights[unit, seen] = draw * (NORM / norm)
+        weights[unit, seen] = draw * (STRENGTH / norm)
         biases[unit] = OFFSET * rng.standard_normal()
     return weights, biases
