@@ -125,26 +125,7 @@ class Symmetric(_Section, frozen=True, kw_only=True, tag_field="kind", tag="symm
     """How outputs become actions."""
 
 
-Strengths = tuple[Annotated[float, Meta(gt=0, le=2)], ...]
-
-
-class Schedule(_Section, frozen=True, kw_only=True):
-    """Strengths beside the mean one, 1, for which a gait has numbers of its own (`es.policies.schedule`)."""
-
-    right: Strengths = ()
-    """Of the right psoas, in ascending order."""
-    left: Strengths = ()
-    """Of the muscle that the observation takes for the left one (`es.envs.course.LEFT_PSOAS`), likewise."""
-
-    def __post_init__(self) -> None:
-        """Demand an order."""
-        for side, given in (("right", self.right), ("left", self.left)):
-            if any(later <= earlier for earlier, later in pairwise(given)) or 1.0 in given:
-                raise ValueError(
-                    f"expected `{side}` in ascending order, without the mean, 1, got {list(given)}"
-                )
-        if not self.right and not self.left:
-            raise ValueError("expected strengths in `right`, `left` or both")
+Strength = Annotated[float, Meta(gt=0, le=2)]
 
 
 class Residual(_Section, frozen=True, kw_only=True):
@@ -175,10 +156,18 @@ class Gait(_Section, frozen=True, kw_only=True, tag_field="kind", tag="gait"):
     the residual, and one for the clock (`es.policies.opening`); 0 for none."""
     residual: Residual | None = None
     """Further weights of each muscle, which gait and opening share; none without this table."""
-    schedule: Schedule | None = None
-    """How gait and opening depend on the strengths that an episode draws; not at all without this table."""
+    strengths: tuple[Strength, ...] = ()
+    """Strengths of the right psoas, beside the mean one of 1, for which gait and opening have numbers of
+    their own, in ascending order (`es.policies.schedule`)."""
     head: AnyHead = Squashed()
     """How outputs become actions."""
+
+    def __post_init__(self) -> None:
+        """Demand an order."""
+        if any(later <= earlier for earlier, later in pairwise(self.strengths)) or 1.0 in self.strengths:
+            raise ValueError(
+                f"expected `strengths` in ascending order, without the mean, 1, got {list(self.strengths)}"
+            )
 
 
 AnyPolicy = Linear | MLP | Symmetric | Gait
@@ -567,9 +556,9 @@ class Experiment(_Section, frozen=True, kw_only=True):
             if (stage.until is None) != (i == len(self.stage) - 1):
                 expected = "none: it is the last one" if stage.until else "one: another stage follows"
                 raise ValueError(f"stage[{i}].until: expected {expected}")
-        if getattr(self.policy, "schedule", None) and self.observation_normalization.enabled:
+        if getattr(self.policy, "strengths", ()) and self.observation_normalization.enabled:
             raise ValueError(
-                "policy.schedule: expected observation_normalization.enabled = false, since normalized "
+                "policy.strengths: expected observation_normalization.enabled = false, since normalized "
                 "observations do not tell a strength"
             )
         arguments = [ramp.argument for ramp in self.ramp]

@@ -29,12 +29,7 @@ GAITS = [
     config.Gait(reflexes="all", head=MUSCULAR),
     config.Gait(reflexes="balance", opening=0.3, head=MUSCULAR),
     config.Gait(residual=config.Residual(hidden=6), opening=0.2, head=MUSCULAR),
-    config.Gait(
-        residual=config.Residual(hidden=2),
-        opening=0.2,
-        schedule=config.Schedule(right=(0.9, 1.1), left=(0.8,)),
-        head=MUSCULAR,
-    ),
+    config.Gait(residual=config.Residual(hidden=2), opening=0.2, strengths=(0.9, 1.1), head=MUSCULAR),
 ]
 
 

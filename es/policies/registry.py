@@ -89,7 +89,7 @@ def _legged(
             residual=residual,
         )
         whole = OpenedGait(gait, round(policy.opening / seconds)) if policy.opening else gait
-        return ScheduledGait(whole, policy.schedule) if policy.schedule else whole
+        return ScheduledGait(whole, policy.strengths) if policy.strengths else whole
     clock = NO_CLOCK
     if policy.clock_hz is not None:
         cycles = policy.clock_hz * STEP_SECONDS * action_repeat

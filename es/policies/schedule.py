@@ -1,16 +1,13 @@
 """A gait that depends on how strong the runner is.
 
-An episode draws the strengths of two muscles and tells them. A gait that suits the mean falls with a weak
-psoas, so it has numbers of its own for several strengths, and between them they are interpolated: gain
+An episode draws the strength of the right psoas and tells it; a gait that suits the mean falls with a weak
+one. So it has numbers of its own for several strengths, and between them they are interpolated: gain
 scheduling (W. Rugh, J. Shamma 2000, "Research on gain scheduling", Automatica 36, 1401-1425).
 """
-
-from bisect import bisect_right
 
 import numpy as np
 from numpy.typing import NDArray
 
-from es import config
 from es.envs.gait_observation import NAMES_GAIT
 from es.policies.gait import Gait
 from es.policies.opening import OpenedGait
@@ -18,73 +15,59 @@ from es.policies.policy import Acting, Policy
 
 Array = NDArray[np.float64]
 
-_RIGHT, _LEFT = NAMES_GAIT.index("strength_r"), NAMES_GAIT.index("strength_l")
-_UNIT = 0.2
-"""Of strength, in the observation, which counts from 1."""
+_STRENGTH = NAMES_GAIT.index("strength_r")
+"""Of the right psoas; what it tells of the left leg is another muscle's."""
 
 
 class ScheduledGait(Policy):
-    """A gait, with or without an opening, whose numbers follow the strengths that an episode begins with.
+    """A gait, with or without an opening, whose numbers follow the strength that an episode begins with.
 
-    Its parameters are those of the gait of mean strengths, residual included, and then for each other
-    strength, the right ones first, what it adds to the first ``num_settings`` of them; both sides add. The
-    residual is the same for all.
+    Its parameters are those of the gait of mean strength, residual included, and then for each other strength
+    the first ``num_settings`` once more. The residual is the same for all.
 
     Args:
-        gait: what acts, with the numbers of one pair of strengths.
-        schedule: the strengths.
+        gait: what acts, with the numbers of one strength.
+        strengths: the others, in ascending order, none of them 1, the mean; below the lowest and above the
+            highest numbers stay as they are there.
     """
 
-    def __init__(self, gait: Gait | OpenedGait, schedule: config.Schedule) -> None:
+    def __init__(self, gait: Gait | OpenedGait, strengths: tuple[float, ...]) -> None:
         self._gait = gait
-        self._schedule = schedule
+        self._knots = sorted((1.0, *strengths))
         self.sizes = gait.sizes
-        others = len(schedule.right) + len(schedule.left)
-        self.num_params = gait.num_params + others * gait.num_settings
+        self.num_params = gait.num_params + len(strengths) * gait.num_settings
         self.head = gait.head
 
     def initial(self, rng: np.random.Generator) -> Array:
         """All alike, where the gait begins."""
-        return self._alike(self._gait.initial(rng))
+        return self._repeated(self._gait.initial(rng))
 
     def widen(self, theta: Array, sizes: tuple[int, ...], rng: np.random.Generator) -> Array:
-        """Its own, or those of a gait without a schedule that has no more than this one, for all strengths.
+        """Those of a gait that has no schedule and no more than this one, for each strength; or its own.
 
         Raises:
             ExperimentError: those of another policy.
         """
         if theta.size == self.num_params and tuple(sizes) == self.sizes:
             return theta.copy()
-        return self._alike(self._gait.widen(theta, sizes, rng))
+        return self._repeated(self._gait.widen(theta, sizes, rng))
 
     def start(self, theta: Array, observation: Array) -> Acting:
-        """The gait for the strengths that this observation tells."""
-        right, left = (1.0 + _UNIT * float(observation[side]) for side in (_RIGHT, _LEFT))
-        return self._gait.start(self.at(theta, right, left), observation)
+        """The gait for the strength that this observation tells, a fifth of it from the mean on."""
+        return self._gait.start(self.at(theta, 1.0 + float(observation[_STRENGTH]) / 5.0), observation)
 
-    def at(self, theta: Array, right: float, left: float) -> Array:
-        """The gait's parameters for these strengths, shape (gait.num_params,)."""
-        n, rest = self._gait.num_settings, self._gait.num_params
-        shares = (*_shares(right, self._schedule.right), *_shares(left, self._schedule.left))
-        gait = theta[:rest].copy()
-        for share, added in zip(shares, theta[rest:].reshape(-1, n), strict=True):
-            gait[:n] += share * added
-        return gait
+    def at(self, theta: Array, strength: float) -> Array:
+        """The gait's parameters for a strength, shape (gait.num_params,)."""
+        n, knots = self._gait.num_settings, self._knots
+        mean, others = theta[: self._gait.num_params], theta[self._gait.num_params :].reshape(-1, n)
+        sets = np.insert(others, knots.index(1.0), mean[:n], axis=0)
+        above = int(np.searchsorted(knots, strength))
+        if above in (0, len(knots)):
+            settings = sets[min(above, len(knots) - 1)]
+        else:
+            share = (strength - knots[above - 1]) / (knots[above] - knots[above - 1])
+            settings = (1.0 - share) * sets[above - 1] + share * sets[above]
+        return np.concatenate([settings, mean[n:]])
 
-    def _alike(self, gait: Array) -> Array:
-        return np.concatenate([gait, np.zeros(self.num_params - gait.size)])
-
-
-def _shares(strength: float, others: config.Strengths) -> list[float]:
-    """How much the numbers of each of these strengths count; what is left to 1 is the mean one's.
-
-    Linear between neighbours, and beyond the lowest and the highest as there.
-    """
-    knots = sorted((1.0, *others))
-    counts = dict.fromkeys(knots, 0.0)
-    above = bisect_right(knots, strength)
-    low, high = knots[max(above - 1, 0)], knots[min(above, len(knots) - 1)]
-    share = (strength - low) / (high - low) if low < high else 0.0
-    counts[low] += 1.0 - share
-    counts[high] += share
-    return [counts[each] for each in others]
+    def _repeated(self, gait: Array) -> Array:
+        return np.concatenate([gait, *[gait[: self._gait.num_settings]] * (len(self._knots) - 1)])
