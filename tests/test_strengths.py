@@ -77,9 +77,14 @@ def test_it_begins_alike_for_each_strength_and_goes_on_from_itself():
     np.testing.assert_array_equal(scheduled.widen(theta, scheduled.sizes, rng), theta)
 
 
-def test_other_strengths_are_not_taken_for_its_own():
+@pytest.mark.parametrize("opening", [0.0, 0.1])
+@pytest.mark.parametrize(
+    ("before", "now"), [((0.8, 0.9), (0.9,)), ((0.9,), (0.8, 0.9)), ((0.9,), ()), ((0.8, 0.9, 1.1), ())]
+)
+def test_other_strengths_are_not_taken_for_its_own_nor_for_reflexes(before, now, opening):
+    old, new = make(*before, opening=opening), make(*now, opening=opening, reflexes="all")
     with pytest.raises(ExperimentError, match=r"warm_start\.checkpoint: expected a gait"):
-        make(0.9).widen(np.zeros(make(0.8, 0.9).num_params), make(0.9).sizes, np.random.default_rng(0))
+        new.widen(np.zeros(old.num_params), old.sizes, np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("strengths", [(0.9, 0.8), (0.9, 0.9), (0.9, 1.0)])

@@ -17,6 +17,8 @@ Array = NDArray[np.float64]
 
 _STRENGTH = NAMES_GAIT.index("strength_r")
 """Of the right psoas; what it tells of the left leg is another muscle's."""
+_UNIT = 0.2
+"""Of strength in the observation, which counts from the mean."""
 
 
 class ScheduledGait(Policy):
@@ -34,7 +36,7 @@ class ScheduledGait(Policy):
     def __init__(self, gait: Gait | OpenedGait, strengths: tuple[float, ...]) -> None:
         self._gait = gait
         self._knots = sorted((1.0, *strengths))
-        self.sizes = gait.sizes
+        self.sizes = gait.sizes * len(self._knots)
         self.num_params = gait.num_params + len(strengths) * gait.num_settings
         self.head = gait.head
 
@@ -53,8 +55,9 @@ class ScheduledGait(Policy):
         return self._repeated(self._gait.widen(theta, sizes, rng))
 
     def start(self, theta: Array, observation: Array) -> Acting:
-        """The gait for the strength that this observation tells, a fifth of it from the mean on."""
-        return self._gait.start(self.at(theta, 1.0 + float(observation[_STRENGTH]) / 5.0), observation)
+        """The gait for the strength that this observation tells."""
+        strength = 1.0 + _UNIT * float(observation[_STRENGTH])
+        return self._gait.start(self.at(theta, strength), observation)
 
     def at(self, theta: Array, strength: float) -> Array:
         """The gait's parameters for a strength, shape (gait.num_params,)."""
