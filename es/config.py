@@ -140,7 +140,7 @@ class Gait(_Section, frozen=True, kw_only=True, tag_field="kind", tag="gait"):
     """A walking controller of a few dozen numbers, to find a first gait with.
 
     A linear `symmetric` policy with two harmonics of the same learned and steered clock goes on from one
-    without opening and residual, in the next stage or by `warm_start`.
+    without opening, residual and strengths, in the next stage or by `warm_start`.
     """
 
     clock_hz: Annotated[float, Meta(gt=0, le=50)] = 1.3

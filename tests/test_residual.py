@@ -136,7 +136,7 @@ def test_a_symmetric_policy_says_which_gaits_it_goes_on_from(hidden, opening):
         hidden=(), head=HEAD, clock_hz=1.3, clock_harmonics=2, clock_learned=True, clock_steered=True
     )
     symmetric = policy_of(settings)
-    with pytest.raises(ExperimentError, match="or a gait without opening and residual, got"):
+    with pytest.raises(ExperimentError, match="or a gait without opening, residual and strengths, got"):
         symmetric.widen(np.zeros(gait.num_params), gait.sizes, np.random.default_rng(0))
 
 

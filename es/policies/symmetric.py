@@ -95,8 +95,8 @@ class Symmetric(Policy):
         if observations > self.sizes[0] or not known:
             raise ExperimentError(
                 f"warm_start.checkpoint: expected a symmetric policy of at most {self.sizes[0]} "
-                f"observations, or a gait without opening and residual, got {theta.size} parameters "
-                f"in layers {list(sizes)}"
+                f"observations, or a gait without opening, residual and strengths, got {theta.size} "
+                f"parameters in layers {list(sizes)}"
             )
         learned, harmonics = known[0]
         speed = np.zeros(self.num_params - self._leg.num_params)
