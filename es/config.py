@@ -556,7 +556,7 @@ class Experiment(_Section, frozen=True, kw_only=True):
             if (stage.until is None) != (i == len(self.stage) - 1):
                 expected = "none: it is the last one" if stage.until else "one: another stage follows"
                 raise ValueError(f"stage[{i}].until: expected {expected}")
-        if getattr(self.policy, "strengths", ()) and self.observation_normalization.enabled:
+        if isinstance(self.policy, Gait) and self.policy.strengths and self.observation_normalization.enabled:
             raise ValueError(
                 "policy.strengths: expected observation_normalization.enabled = false, since normalized "
                 "observations do not tell a strength"

@@ -6,20 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from es import config
-from es.envs import registry as envs
 from es.envs.gait_observation import NAMES_GAIT
 from es.errors import ExperimentError
-from es.policies import registry as policies
 from es.policies.opening import OpenedGait
+from es.policies.policy import Policy
+from tests.gaits import HEAD, policy_of
 
-HEAD = config.Squashed(bias=-2.0, floor=0.05)
 
-
-def make(reflexes: config.Reflexes, opening: float) -> policies.Policy:
-    arguments = {"backend": "native", "observation": "gait"}
-    env = envs.make(config.Environment(id="es/LearningToRun-v0", arguments=arguments))
-    settings = config.Gait(head=HEAD, reflexes=reflexes, opening=opening)
-    return policies.make(settings, env, action_repeat=2)
+def make(reflexes: config.Reflexes, opening: float) -> Policy:
+    return policy_of(config.Gait(head=HEAD, reflexes=reflexes, opening=opening))
 
 
 def test_the_opening_acts_for_its_seconds_and_then_the_gait_with_a_clock_that_goes_on():

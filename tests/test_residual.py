@@ -10,32 +10,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from es import config
-from es.envs import registry as envs
 from es.envs.gait_observation import NAMES_GAIT
 from es.envs.observations import mirror
 from es.errors import ExperimentError
-from es.policies import registry as policies
 from es.policies.gait_weights import NUM_PARAMS, OVER
-from es.policies.policy import bound
+from es.policies.policy import Policy, bound
 from es.policies.residual import UNIT, Residual
+from tests.gaits import HEAD, policy_of
 
-HEAD = config.Squashed(bias=-2.0, floor=0.05)
 INPUTS = len(NAMES_GAIT) + 4  # two waves of the clock
 MUSCLES = 9
 
 
-def policy_of(settings: config.AnyPolicy) -> policies.Policy:
-    arguments = {"backend": "native", "observation": "gait"}
-    env = envs.make(config.Environment(id="es/LearningToRun-v0", arguments=arguments))
-    return policies.make(settings, env, action_repeat=2)
-
-
-def make(hidden: int | None, reflexes: config.Reflexes = "none", *, opening: float = 0.0) -> policies.Policy:
+def make(hidden: int | None, reflexes: config.Reflexes = "none", *, opening: float = 0.0) -> Policy:
     residual = None if hidden is None else config.Residual(hidden=hidden)
     return policy_of(config.Gait(head=HEAD, reflexes=reflexes, opening=opening, residual=residual))
 
 
-def outputs(policy: policies.Policy, theta: np.ndarray, observation: np.ndarray) -> np.ndarray:
+def outputs(policy: Policy, theta: np.ndarray, observation: np.ndarray) -> np.ndarray:
     """What the head gets of the first action, when the clock stands at 0: right leg, left leg."""
     return bound(lambda first: policy.start(theta, first), np.copy)(observation).reshape(2, MUSCLES)
 

@@ -6,20 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from es import config
-from es.envs import registry as envs
 from es.envs.gait_observation import NAMES_GAIT
 from es.errors import ExperimentError
-from es.policies import registry as policies
+from es.policies.policy import Policy
+from tests.gaits import HEAD, policy_of
 
-HEAD = config.Squashed(bias=-2.0, floor=0.05)
 RIGHT = NAMES_GAIT.index("strength_r")
 
 
 def make(
     *strengths: float, hidden: int | None = 2, opening: float = 0.1, reflexes: config.Reflexes = "none"
-) -> policies.Policy:
-    arguments = {"backend": "native", "observation": "gait"}
-    env = envs.make(config.Environment(id="es/LearningToRun-v0", arguments=arguments))
+) -> Policy:
     settings = config.Gait(
         head=HEAD,
         reflexes=reflexes,
@@ -27,12 +24,7 @@ def make(
         residual=None if hidden is None else config.Residual(hidden=hidden),
         strengths=strengths,
     )
-    return policies.make(settings, env, action_repeat=2)
-
-
-def settings_of(gait: policies.Policy, hidden: int | None) -> int:
-    """How many of its parameters are not the residual's."""
-    return gait.num_params - (0 if hidden is None else 9 * (len(NAMES_GAIT) + 5 + hidden))
+    return policy_of(settings)
 
 
 @given(st.floats(0.5, 1.5), st.sampled_from([None, 2]), st.sampled_from([0.0, 0.1]))
@@ -40,7 +32,7 @@ def test_numbers_are_interpolated_by_the_strength_that_an_episode_begins_with(st
     rng = np.random.default_rng(0)
     plain = make(hidden=hidden, opening=opening)
     scheduled = make(0.8, 0.9, 1.2, hidden=hidden, opening=opening)
-    n = settings_of(plain, hidden)
+    n = plain.num_settings
     mean, others = rng.standard_normal(plain.num_params), rng.standard_normal((3, n))
     sets = np.array([others[0], others[1], mean[:n], others[2]])
     there = mean.copy()
@@ -70,7 +62,7 @@ def test_it_begins_alike_for_each_strength_and_goes_on_from_itself():
     rng = np.random.default_rng(0)
     scheduled = make(0.8, 0.9)
     start = scheduled.initial(rng)
-    n = settings_of(make(), 2)
+    n = make().num_settings
     np.testing.assert_array_equal(start[-n:], start[:n])
     np.testing.assert_array_equal(start[-2 * n : -n], start[:n])
     theta = rng.standard_normal(scheduled.num_params)

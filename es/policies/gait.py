@@ -22,14 +22,14 @@ from es.policies.gait_weights import (
     weights,
 )
 from es.policies.heads import Head
-from es.policies.policy import Acting, Policy, alone
+from es.policies.policy import OneNetwork
 from es.policies.residual import Residual, count_params
 from es.policies.symmetric import Clock, Symmetric
 
 Array = NDArray[np.float64]
 
 
-class Gait(Policy):
+class Gait(OneNetwork):
     """The controller as a policy whose parameters are the settings' distances from their typical values.
 
     With a residual, these are the first ``num_settings`` of its ``num_params`` parameters.
@@ -105,10 +105,6 @@ class Gait(Policy):
         """What the compiled forward pass needs, with these parameters."""
         linear = self._linear.network(weights(theta[: self.num_settings]))
         return self._residual.added(linear, theta[self.num_settings :]) if self._residual else linear
-
-    def start(self, theta: Array, observation: Array) -> Acting:
-        """What acts in an episode, whatever it begins with."""
-        return alone(self.network(theta))
 
 
 def _hidden_units(sizes: tuple[int, ...]) -> int | None:

@@ -10,7 +10,7 @@ from es.errors import ExperimentError
 from es.native import network
 from es.native.network import Network
 from es.policies.heads import Head
-from es.policies.policy import Acting, Policy, alone
+from es.policies.policy import OneNetwork
 
 Array = NDArray[np.float64]
 
@@ -101,7 +101,7 @@ class Layers:
         )
 
 
-class MLP(Layers, Policy):
+class MLP(Layers, OneNetwork):
     """Observation -> hidden layers -> head."""
 
     def __init__(
@@ -119,7 +119,3 @@ class MLP(Layers, Policy):
     def initial(self, rng: np.random.Generator) -> Array:
         """Where a search begins: random, as `Layers.initial`, or zero."""
         return np.zeros(self.num_params) if self._initial == "zero" else super().initial(rng)
-
-    def start(self, theta: Array, observation: Array) -> Acting:
-        """What acts in an episode, whatever it begins with."""
-        return alone(self.network(theta))

@@ -49,9 +49,17 @@ class Policy(ABC):
         return bound(lambda observation: self.start(theta, observation), self.head)
 
 
-def alone(acting: Network) -> Acting:
-    """A network that acts from the first action on."""
-    return acting, no_opening(acting)
+class OneNetwork(Policy):
+    """A policy that acts with one network in every episode, from the first action on."""
+
+    @abstractmethod
+    def network(self, theta: Array) -> Network:
+        """What the compiled forward pass needs, with these parameters."""
+
+    def start(self, theta: Array, observation: Array) -> Acting:
+        """That network, whatever the episode begins with."""
+        acting = self.network(theta)
+        return acting, no_opening(acting)
 
 
 def bound(start: Callable[[Array], Acting], head: Callable[[Array], Any]) -> Callable[[Array], Any]:

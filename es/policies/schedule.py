@@ -5,6 +5,8 @@ one. So it has numbers of its own for several strengths, and between them they a
 scheduling (W. Rugh, J. Shamma 2000, "Research on gain scheduling", Automatica 36, 1401-1425).
 """
 
+from bisect import bisect_left
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -64,12 +66,10 @@ class ScheduledGait(Policy):
         n, knots = self._gait.num_settings, self._knots
         mean, others = theta[: self._gait.num_params], theta[self._gait.num_params :].reshape(-1, n)
         sets = np.insert(others, knots.index(1.0), mean[:n], axis=0)
-        above = int(np.searchsorted(knots, strength))
-        if above in (0, len(knots)):
-            settings = sets[min(above, len(knots) - 1)]
-        else:
-            share = (strength - knots[above - 1]) / (knots[above] - knots[above - 1])
-            settings = (1.0 - share) * sets[above - 1] + share * sets[above]
+        strength = min(max(strength, knots[0]), knots[-1])
+        above = max(bisect_left(knots, strength), 1)
+        share = (strength - knots[above - 1]) / (knots[above] - knots[above - 1])
+        settings = (1.0 - share) * sets[above - 1] + share * sets[above]
         return np.concatenate([settings, mean[n:]])
 
     def _repeated(self, gait: Array) -> Array:

@@ -12,7 +12,7 @@ from es.native.network import Network
 from es.policies import gait_weights
 from es.policies.heads import Head
 from es.policies.mlp import Layers, count_params, layers
-from es.policies.policy import Acting, Policy, alone
+from es.policies.policy import OneNetwork
 
 Array = NDArray[np.float64]
 
@@ -34,12 +34,13 @@ class Clock(NamedTuple):
 NO_CLOCK = Clock(0.0, harmonics=0)
 
 
-class Symmetric(Policy):
+class Symmetric(OneNetwork):
     """Applies a network to the observation for the right leg and to its mirror image for the left.
 
     Each leg thereby sees the same shared values, its own leg's where the right leg sees the right one's, and
     the opposite leg's likewise. Its outputs are the nine muscles of that leg. With a clock, the network also
-    sees sine and cosine of the phase, which is half a cycle apart for the two legs.
+    sees sine and cosine of the phase, which is half a cycle apart for the two legs. The clock starts at phase
+    0 and turns with every action, not with every step where actions are repeated.
 
     ``theta`` is the clock's speed, if it is learned, and then that of one network whose inputs are the
     observation and the clock's values.
@@ -134,11 +135,3 @@ class Symmetric(Policy):
             steering=np.ascontiguousarray(theta[learned : learned + steering]),
             steered_by=np.array(clock.steered_by, dtype=np.int64),
         )
-
-    def start(self, theta: Array, observation: Array) -> Acting:
-        """What acts in an episode, whatever it begins with.
-
-        The clock starts at phase 0 and turns with every action, not with every step where actions are
-        repeated.
-        """
-        return alone(self.network(theta))

@@ -16,12 +16,14 @@ import numpy as np
 from numpy.random import RandomState
 from numpy.typing import NDArray
 
-from es import compiled_rollout, config
+from es import compiled_rollout, config, options
+from es.commands import episodes
 from es.envs import registry as envs
 from es.envs.course import LEFT_PSOAS, RIGHT_PSOAS, generate_course
 from es.policies import registry as policies
 from es.policies.gait_weights import SELECTION
-from es.run_dir import RunDir, shipped
+from es.policies.residual import count_params
+from es.run_dir import RunDir
 
 Array = NDArray[np.float64]
 
@@ -62,7 +64,7 @@ def groups(policy: config.Gait) -> dict[str, slice]:
     """Which parameters of a gait are what."""
     n = len(SELECTION[policy.reflexes])
     sizes = {"gait": n, "opening": n + 1 if policy.opening else 0}
-    sizes["residual"] = 9 * (90 + policy.residual.hidden) if policy.residual else 0
+    sizes["residual"] = count_params(policy.residual.hidden) if policy.residual else 0
     sizes |= {f"strength {each:g}": sizes["gait"] + sizes["opening"] for each in policy.strengths}
     ends = np.cumsum([*sizes.values()]).tolist()
     return {
@@ -133,13 +135,11 @@ def table(perturbations: Array, halves: Array, drawn: Array, parts: dict[str, sl
 @click.option(
     "--sigma", type=click.FloatRange(0, min_open=True), help="Of the perturbation. [default: the run's]"
 )
-@click.option(
-    "--runs-dir", type=click.Path(path_type=Path), help="Where the run lies. [default: the package]"
-)
-def main(run: str, pairs: int, sigma: float | None, runs_dir: Path | None) -> None:
+@options.runs_dir
+def main(run: str, pairs: int, sigma: float | None, runs_dir: Path) -> None:
     """Print the table of RUN, whose policy is a gait: with 3000 pairs, three minutes on two cores."""
-    opened = RunDir.open(runs_dir or shipped(), run)
-    state = opened.load_checkpoint(opened.checkpoints()[-1])
+    opened = RunDir.open(runs_dir, run)
+    state = episodes.load(opened, "latest")
     stage = config.at_stage(opened.experiment(), state.stage)
     if not isinstance(stage.policy, config.Gait):
         raise click.ClickException(f"{run}: expected a gait, got another kind of policy")
