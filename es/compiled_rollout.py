@@ -1,13 +1,16 @@
 """Episodes of Learning to Run on the compiled twin, each in one compiled call.
 
 The result has the same floats as that of `es.rollout.rollout` with the same arguments, several times sooner.
+An `Episode` can also stop on the way, be copied, and go on from there more than once.
 """
 
+import copy
 import time
-from typing import Any
+from typing import Any, Self
 
 import gymnasium
 import numpy as np
+from gymnasium.error import ResetNeeded
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker
 from numpy.typing import NDArray
 
@@ -33,6 +36,93 @@ def applies(env: gymnasium.Env[Any, Any], policy: Policy) -> bool:
     )
 
 
+class Episode:
+    """An episode that can stop and go on; arguments as for `es.rollout.rollout`, and ``theta``.
+
+    ``state``, shape (54,), is that of the physics (`es.native.state`), ``moment`` whatever else changes on
+    the way, ``course`` what the runner is told of, ``acting`` the policy's network and its opening; ``seen``
+    has the raw observations acted on, if statistics are collected. The environment is reset and then let go:
+    many episodes can be on their way at a time.
+    """
+
+    def __init__(
+        self,
+        env: gymnasium.Env[Any, Any],
+        policy: Policy,
+        theta: Array,
+        *,
+        seed: int,
+        action_repeat: int = 1,
+        max_steps: int | None = None,
+        normalizer: Normalizer | None = None,
+        action_noise: float = 0.0,
+        rng: np.random.Generator | None = None,
+        collect_statistics: bool = False,
+    ) -> None:
+        task: Any = env.unwrapped
+        observation, _ = task.reset(seed=seed)
+        rules = task.rules()._replace(action_repeat=action_repeat, action_noise=action_noise)
+        if max_steps is not None:
+            rules = rules._replace(max_steps=min(rules.max_steps, max_steps))
+        self._rules = rules
+        self._actions = -(-rules.max_steps // action_repeat)
+        self._noise = (
+            np.empty((0, 18)) if not action_noise or rng is None else rng.standard_normal((self._actions, 18))
+        )
+        self.seen = np.empty((self._actions if collect_statistics else 0, rules.size))
+        self.acting = policy.start(theta, normalizer(observation) if normalizer else observation)
+        self._head, self._normalization = _head(policy), _normalization(normalizer)
+        self._simulation = task.physics.simulation()
+        self.course: native.Course = task.told()
+        self.moment = native.start(rules, len(self.course.spheres))
+        self._ended = False
+
+    def run(self, until: int | None = None, pushes: Array | None = None) -> native.Outcome:
+        """Go on to the end, or until so many actions since the start are done.
+
+        Args:
+            until: this many; None for all.
+            pushes: added to the outputs of the policy's network, before its head, for the next n actions,
+                shape (n, 18), right leg first; none without it.
+
+        Raises:
+            ResetNeeded: the episode has ended.
+        """
+        if self._ended:
+            raise ResetNeeded("the episode has ended; begin another one, or go on from a copy")
+        outcome = native.Outcome(
+            *native.rollout(
+                self._simulation,
+                self.course,
+                self._rules,
+                *self.acting,
+                self._head,
+                self._normalization,
+                self._noise,
+                self.seen,
+                self.moment,
+                np.empty((0, 18)) if pushes is None else pushes,
+                self._actions if until is None else until,
+            )
+        )
+        self._ended = outcome.done
+        return outcome
+
+    def copy(self) -> Self:
+        """Another episode that goes on from here."""
+        other = copy.copy(self)
+        other._simulation = self._simulation._replace(y=self.state.copy())
+        other.moment = copy.deepcopy(self.moment)
+        other.seen = self.seen.copy()
+        return other
+
+    @property
+    def state(self) -> Array:
+        """Of the physics, shape (54,)."""
+        state: Array = self._simulation.y
+        return state
+
+
 def rollout(
     env: gymnasium.Env[Any, Any],
     policy: Policy,
@@ -47,36 +137,27 @@ def rollout(
     collect_statistics: bool = False,
 ) -> Rollout:
     """Run one episode; arguments as for `es.rollout.rollout`, with the policy's parameters ``theta``."""
-    task: Any = env.unwrapped
     began = time.perf_counter()
-    observation, _ = task.reset(seed=seed)
-    rules = task.rules()._replace(action_repeat=action_repeat, action_noise=action_noise)
-    if max_steps is not None:
-        rules = rules._replace(max_steps=min(rules.max_steps, max_steps))
-    actions = -(-rules.max_steps // action_repeat)
-    noise = np.empty((0, 18)) if not action_noise or rng is None else rng.standard_normal((actions, 18))
-    seen = np.empty((actions if collect_statistics else 0, rules.size))
-    network, opening = policy.start(theta, normalizer(observation) if normalizer else observation)
-    outcome = native.Outcome(
-        *native.rollout(
-            task.physics.simulation(),
-            task.told(),
-            rules,
-            network,
-            opening,
-            _head(policy),
-            _normalization(normalizer),
-            noise,
-            seen,
-        )
+    episode = Episode(
+        env,
+        policy,
+        theta,
+        seed=seed,
+        action_repeat=action_repeat,
+        max_steps=max_steps,
+        normalizer=normalizer,
+        action_noise=action_noise,
+        rng=rng,
+        collect_statistics=collect_statistics,
     )
+    outcome = episode.run()
     seconds = time.perf_counter() - began
     total = outcome.return_ if np.isfinite(outcome.return_) else float("nan")
     error = "ValueError: an action must not contain NaN" if outcome.ending == native.NOT_A_NUMBER else ""
     failed = outcome.ending != native.OK or bool(np.isnan(total))
     statistics = None
     if collect_statistics and not failed:
-        statistics = finite(ObservationStatistics.of(seen[: outcome.actions]))
+        statistics = finite(ObservationStatistics.of(episode.seen[: outcome.actions]))
     metrics = {"metres": outcome.metres}
     if outcome.length:
         broken = outcome.ending == native.PHYSICS_FAILED

@@ -4,12 +4,14 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+from gymnasium.error import ResetNeeded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from es import compiled_rollout, config
 from es.envs import registry as envs
 from es.native.physics import Integrator
+from es.native.state import ACTIVATION, FIBER
 from es.obs_norm import Normalizer
 from es.policies import registry as policies
 from es.rollout import Rollout, rollout
@@ -155,3 +157,51 @@ def test_it_applies_to_the_twin_alone():
     ]:
         policy = policies.make(linear, env, action_repeat=1)
         assert compiled_rollout.applies(env, policy) is expected
+
+
+def gait_episode(seed: int, scale: float) -> compiled_rollout.Episode:
+    env = native(observation="gait", integrator="ros2", max_obstacles=10)
+    policy = policies.make(GAITS[3], env, action_repeat=2)
+    theta = scale * np.random.default_rng(seed).standard_normal(policy.num_params)
+    return compiled_rollout.Episode(env, policy, theta, seed=seed, action_repeat=2)
+
+
+@settings(max_examples=10)
+@given(seed=st.integers(0, 2**31 - 1), stops=st.lists(st.integers(1, 30), min_size=1, max_size=4))
+def test_an_episode_goes_on_from_where_it_stopped_and_so_does_its_copy(seed, stops):
+    whole, parts = gait_episode(seed, 0.3), gait_episode(seed, 0.3)
+    expected = whole.run()
+    on_the_way = [parts]
+    for stop in sorted(stops):
+        outcome = parts.run(stop)
+        assert (outcome.done, outcome.actions) == (stop >= expected.actions, min(stop, expected.actions))
+        if outcome.done:
+            break
+        on_the_way.append(parts.copy())
+    for episode in on_the_way if not outcome.done else on_the_way[1:]:
+        outcome = episode.run()
+        # Sums are those of the last part; the rest is the same to the last bit.
+        assert outcome[2:6] + outcome[8:] == expected[2:6] + expected[8:]
+        assert outcome.metres == expected.metres
+        np.testing.assert_array_equal(episode.state, whole.state)
+
+
+def test_an_episode_that_has_ended_does_not_go_on():
+    episode = gait_episode(1, 0.3)
+    episode.run()
+    with pytest.raises(ResetNeeded, match="begin another one"):
+        episode.run()
+
+
+def test_a_push_is_added_to_the_drives_for_as_long_as_it_lasts():
+    free, pushed = gait_episode(1, 0.0), gait_episode(1, 0.0)
+    vasti = np.zeros((2, 18))
+    vasti[:, 5] = 30.0  # of the right leg, fully on
+    free.run(2)
+    pushed.run(2, vasti)
+    activations = [episode.state[ACTIVATION:FIBER] for episode in (free, pushed)]
+    assert activations[1][5] > activations[0][5] + 0.5
+    assert np.delete(activations[1], 5) == pytest.approx(np.delete(activations[0], 5), abs=0.05)
+    before = activations[1][5]
+    assert pushed.run(3, vasti[:0]).length == 6
+    assert pushed.state[ACTIVATION:FIBER][5] < before

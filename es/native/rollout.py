@@ -1,4 +1,4 @@
-"""A whole episode of Learning to Run in one call: physics, observation, policy, reward and its end.
+"""An episode of Learning to Run in one call, or a part: physics, observation, policy, reward and its end.
 
 `es.rollout.rollout` with `es.envs.learning_to_run.LearningToRun` is the readable form and gives
 the same floats.
@@ -13,7 +13,7 @@ from es.envs import obstacle_contact
 from es.envs.rewards import SWING_HEIGHT
 from es.native import observation, ros2, runge_kutta_merson
 from es.native.compile import entry_point, rounded
-from es.native.model import Array, Mask
+from es.native.model import Array, Index, Mask
 from es.native.network import Network, Opening, act, choose, clip, taken_over, to_bounds
 from es.native.observe import kinematics, limit_torque_square_sum
 from es.native.parameters import Packed
@@ -38,6 +38,25 @@ class Simulation(NamedTuple):
     accuracy: float
     shortest: float
     coordinates: int
+
+
+class Moment(NamedTuple):
+    """Where an episode is, but for ``Simulation.y``; written in place."""
+
+    step_size: Array
+    """Shape (1,), which the integrator goes on with, s."""
+    basic: Array
+    """Shape (41,), the challenge's own observation."""
+    values: Array
+    """Shape (Rules.size,), the policy's."""
+    memory: Array
+    """Shape (observation.MEMORY,), what that is made of beside."""
+    deepest: Array
+    """Shape (k, 2), how deep each foot was in each obstacle."""
+    shift: Array
+    """Shape (1,), how far steering has moved the clock, cycles."""
+    counts: Index
+    """Shape (2,), environment steps and actions so far; 0 at the start, before the rest is filled."""
 
 
 class Head(NamedTuple):
@@ -108,16 +127,18 @@ class Rules(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What is left of the episode; see `es.rollout.Rollout`."""
+    """What is left of the episode; see `es.rollout.Rollout`. Sums are those of this call."""
 
     return_: float
     sign_return: float
     length: int
-    """Environment steps, the failed one included."""
+    """Environment steps since the start, the failed one included."""
     actions: int
-    """Observations acted on."""
+    """Observations acted on since the start."""
     ending: int
     """OK, PHYSICS_FAILED or NOT_A_NUMBER."""
+    done: bool
+    """Whether the episode has ended; otherwise it can go on."""
     metres: float
     score: float
     touched: int
@@ -136,11 +157,14 @@ def rollout(
     normalization: Normalization,
     noise: Array,
     seen: Array,
+    moment: Moment,
+    pushes: Array,
+    last: int,
 ) -> Outcome:
-    """Run an episode to its end; ``simulation.y`` is left in its last state.
+    """Run an episode to its end, or until an action; ``simulation.y`` and ``moment`` go with it.
 
     Args:
-        simulation: the physics, reset.
+        simulation: the physics, reset, or as the last call left it.
         course: what is told of the course.
         rules: of the task.
         network: the policy.
@@ -149,35 +173,41 @@ def rollout(
         normalization: of observations.
         noise: standard normal draws for each action, shape (actions, 18); no rows for none.
         seen: receives the raw observations acted on, shape (actions, size); no rows if nobody asks.
+        moment: where the episode is.
+        pushes: added to the network's outputs, shape (n, 18), for the next n actions.
+        last: how many actions since the start to stop after, if it has not ended by then.
     """
     y, p, w = simulation.y, simulation.packed_parameters[0], simulation.packed_workspaces[0]
     inner = simulation.packed_workspaces[1]
-    basic, previous = np.empty(41), np.empty(41)
-    values, presented = np.empty(rules.size), np.empty(rules.size)
-    memory = np.empty(observation.MEMORY)
+    basic, values, memory, deepest = moment.basic, moment.values, moment.memory, moment.deepest
+    previous, presented = np.empty(41), np.empty(rules.size)
     scratch = np.empty(2 * network.sizes.max())
     outputs = np.empty(network.sizes[len(network.sizes) - 1] * (2 if len(network.mirror) else 1))
-    action, shift = np.empty(18), np.zeros(1)
-    deepest = np.zeros((len(course.spheres), 2))
+    action = np.empty(18)
     total = sign_total = score = 0.0
-    step_size = simulation.step_size
-    steps = actions = 0
+    step_size = moment.step_size[0]
+    steps, actions = moment.counts[0], moment.counts[1]
+    first = actions
     ending, fell, stopped, done = OK, False, False, False
 
-    observation.forget(rules.observation, memory)
-    kinematics(y, p, w, basic)
-    _complete(course, basic)
-    observation.present(rules.observation, basic, memory, values)
-    while not done:
+    if actions == 0:
+        step_size = simulation.step_size
+        observation.forget(rules.observation, memory)
+        kinematics(y, p, w, basic)
+        _complete(course, basic)
+        observation.present(rules.observation, basic, memory, values)
+    while not done and actions < last:
         if len(seen):
             seen[actions] = values
         _normalize(normalization, values, presented)
         if actions < opening.actions:
-            act(opening.network, actions, shift, presented, scratch, outputs)
+            act(opening.network, actions, moment.shift, presented, scratch, outputs)
         else:
             if actions == opening.actions:
-                shift[0] += _taken_over(network, opening)
-            act(network, actions, shift, presented, scratch, outputs)
+                moment.shift[0] += _taken_over(network, opening)
+            act(network, actions, moment.shift, presented, scratch, outputs)
+        if actions - first < len(pushes):
+            outputs += pushes[actions - first]
         if head.values.shape[1]:
             choose(outputs, head.values, action)
         elif head.clipped:
@@ -185,7 +215,7 @@ def rollout(
         else:
             to_bounds(outputs, head.bottom, head.top, head.bounded, head.bias, head.gain, action)
         if not _to_excitations(action, noise, actions, rules.action_noise):
-            ending = NOT_A_NUMBER
+            ending, done = NOT_A_NUMBER, True
             break
         actions += 1
         for _ in range(rules.action_repeat):
@@ -237,8 +267,23 @@ def rollout(
             done = fell or stopped or steps >= rules.max_steps
             if done:
                 break
+    moment.step_size[0] = step_size
+    moment.counts[0], moment.counts[1] = steps, actions
     touched = (deepest > obstacle_contact.MARGIN).sum()
-    return Outcome(total, sign_total, steps, actions, ending, basic[1], score, touched, fell, stopped)
+    return Outcome(total, sign_total, steps, actions, ending, done, basic[1], score, touched, fell, stopped)
+
+
+def start(rules: Rules, spheres: int) -> Moment:
+    """The start of an episode among so many obstacles."""
+    return Moment(
+        step_size=np.zeros(1),
+        basic=np.empty(41),
+        values=np.empty(rules.size),
+        memory=np.empty(observation.MEMORY),
+        deepest=np.zeros((spheres, 2)),
+        shift=np.zeros(1),
+        counts=np.zeros(2, dtype=np.int64),
+    )
 
 
 _deepen = rounded(obstacle_contact.deepen)

@@ -100,6 +100,16 @@ class Residual:
             skip=linear_weights + weights.ravel(),
         )
 
+    def features(self, inputs: Array) -> Array:
+        """What a muscle's parameters weigh, shape (..., num_params / 9), where a leg has these inputs.
+
+        Args:
+            inputs: of the gait's network, shape (..., inputs).
+        """
+        scaled = (inputs - self.mean) / self.spread
+        hidden = np.tanh(scaled @ self.incoming.T + self.offsets)
+        return UNIT * np.concatenate([scaled, np.ones((*scaled.shape[:-1], 1)), hidden], axis=-1)
+
     def _unscaled(self, weights: Array, biases: Array) -> tuple[Array, Array]:
         """Weights and biases for inputs as they are that do what these do for scaled ones."""
         weights = weights / self.spread
