@@ -12,8 +12,10 @@ from es.envs import registry as envs
 from es.policies import registry as policies
 from es.policies.policy import Policy
 from es.policies.residual import Residual
+from es.run_dir import RunDir, shipped
 from tests.gaits import HEAD
-from tests.reproduction import critic, refine
+from tests.reproduction import critic, pushes, refine
+from tests.reproduction.slope import groups
 
 HIDDEN = 3
 ENVIRONMENT = config.Environment(
@@ -41,7 +43,7 @@ def test_what_the_residual_weighs_moves_the_drives_as_its_weights_say(runner, ac
     first = moment.moment.values.copy()
     moment.run(actions)
     pushed, changed = moment.copy(), moment.copy()
-    weighed = Residual(HIDDEN).features(refine.inputs(moment))
+    weighed = Residual(HIDDEN).features(pushes.inputs(moment))
     change = weights[-Residual(HIDDEN).num_params :].reshape(9, -1)
     pushed.run(actions + 1, (weighed @ change.T).reshape(1, 18))
     changed.acting = policy.start(theta + weights, first)
@@ -55,16 +57,16 @@ def test_least_squares_find_the_way_up():
     true = rng.standard_normal((9, 4))
     gradient = refine.Gradient(4)
     for _ in range(4):
-        pushes = []
+        pairs = []
         for _ in range(500):
             weighed, push = rng.standard_normal((2, 4)), rng.standard_normal(18)
             half = 0.1 * float(np.sum(push.reshape(2, 9) * (weighed @ true.T))) + rng.standard_normal()
-            pushes.append(refine.Push(weighed, push, half, 0))
-        gradient.absorb(pushes)
-    way = gradient.direction(pushes)
+            pairs.append(pushes.Push(weighed, push, half, 0))
+        gradient.absorb(pairs)
+    way = gradient.direction(pairs)
     cosine = way @ true.ravel() / np.linalg.norm(way) / np.linalg.norm(true)
     assert cosine > 0.9
-    moved = [np.sum((each.weighed @ way.reshape(9, 4).T) ** 2) for each in pushes]
+    moved = [np.sum((each.weighed @ way.reshape(9, 4).T) ** 2) for each in pairs]
     assert np.mean(moved) == pytest.approx(1.0)
 
 
@@ -105,11 +107,11 @@ def test_a_critic_is_calibrated_to_runners_that_fall_less():
 
 def test_it_gives_the_same_parameters_again_and_leaves_the_gait_alone(runner, monkeypatch):
     monkeypatch.setattr(refine, "EPISODES", 2)
-    monkeypatch.setattr(refine, "PAIRS", 4)
+    monkeypatch.setattr(pushes, "PAIRS", 4)
     _, policy = runner
     theta = np.zeros(policy.num_params)
     part = slice(policy.num_params - Residual(HIDDEN).num_params, policy.num_params)
-    gait, found = refine.Runner(ENVIRONMENT, GAIT, 0.05), []
+    gait, found = pushes.Runner(ENVIRONMENT, GAIT, 0.05), []
     for _ in range(2):
         with ProcessPoolExecutor(2) as pool:
             batches = refine.refine(gait, theta, part, refine.Settings(lesson=16), pool)
@@ -120,6 +122,22 @@ def test_it_gives_the_same_parameters_again_and_leaves_the_gait_alone(runner, mo
     assert np.abs(last.theta[part]).max() > 0.0
     np.testing.assert_array_equal(np.delete(last.theta, np.arange(part.start, part.stop)), 0.0)
     assert found[0][0].steps < last.steps
+
+
+def test_what_it_writes_is_a_run_with_another_residual(tmp_path, monkeypatch):
+    monkeypatch.setattr(refine, "EPISODES", 2)
+    monkeypatch.setattr(pushes, "PAIRS", 4)
+    arguments = ["fast-runner", str(tmp_path / "refined"), "--minutes", "1e-6", "--lesson", "8"]
+    result = CliRunner().invoke(refine.main, [*arguments, "--solid-drop", "0.5"], catch_exceptions=False)
+    assert result.output.startswith("batch 1: ")
+    runs = [RunDir.open(shipped(), "fast-runner"), RunDir.open(tmp_path, "refined")]
+    before, after = (run.load_checkpoint(0).parameters for run in runs)
+    residual = groups(config.at_stage(runs[1].experiment(), 0).policy)["residual"]
+    changed = np.flatnonzero(before != after)
+    assert set(changed.tolist()) <= set(range(residual.start, residual.stop))
+    assert len(changed) > 1000
+    # What was another task while it was refined is the same task again.
+    assert runs[1].experiment() == runs[0].experiment()
 
 
 def test_a_runner_without_residual_is_refused(tmp_path):
