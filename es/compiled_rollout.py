@@ -124,39 +124,18 @@ class Episode:
 
 
 def rollout(
-    env: gymnasium.Env[Any, Any],
-    policy: Policy,
-    theta: Array,
-    *,
-    seed: int,
-    action_repeat: int = 1,
-    max_steps: int | None = None,
-    normalizer: Normalizer | None = None,
-    action_noise: float = 0.0,
-    rng: np.random.Generator | None = None,
-    collect_statistics: bool = False,
+    env: gymnasium.Env[Any, Any], policy: Policy, theta: Array, *, seed: int, **settings: Any
 ) -> Rollout:
-    """Run one episode; arguments as for `es.rollout.rollout`, with the policy's parameters ``theta``."""
+    """Run one episode to its end; arguments as for `Episode`."""
     began = time.perf_counter()
-    episode = Episode(
-        env,
-        policy,
-        theta,
-        seed=seed,
-        action_repeat=action_repeat,
-        max_steps=max_steps,
-        normalizer=normalizer,
-        action_noise=action_noise,
-        rng=rng,
-        collect_statistics=collect_statistics,
-    )
+    episode = Episode(env, policy, theta, seed=seed, **settings)
     outcome = episode.run()
     seconds = time.perf_counter() - began
     total = outcome.return_ if np.isfinite(outcome.return_) else float("nan")
     error = "ValueError: an action must not contain NaN" if outcome.ending == native.NOT_A_NUMBER else ""
     failed = outcome.ending != native.OK or bool(np.isnan(total))
     statistics = None
-    if collect_statistics and not failed:
+    if len(episode.seen) and not failed:
         statistics = finite(ObservationStatistics.of(episode.seen[: outcome.actions]))
     metrics = {"metres": outcome.metres}
     if outcome.length:
