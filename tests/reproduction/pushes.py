@@ -13,7 +13,7 @@ from es.envs.gait_observation import NAMES_GAIT
 from es.envs.observations import mirror
 from es.envs.physics import STEP_SECONDS
 from es.native.network import taken_over
-from es.native.rollout import OK
+from es.native.rollout import OK, Outcome
 from es.native.state import ACTIVATION, FIBER
 from es.policies import registry as policies
 from es.policies.gait_weights import HARMONICS
@@ -40,6 +40,8 @@ FAR = 4.0
 """How far it sees them, m."""
 BLOCK = 4
 """Episodes that a process runs in a row."""
+
+_MIRRORED = mirror(NAMES_GAIT)
 
 
 class Runner(NamedTuple):
@@ -100,7 +102,7 @@ def _waves(cycles: float) -> Array:
 def inputs(episode: Episode) -> Array:
     """Of a gait's network for both legs, shape (2, inputs): right, left."""
     values, cycles = episode.moment.values, phase(episode)
-    legs = ((values, cycles), (values[mirror(NAMES_GAIT)], cycles + 0.5))
+    legs = ((values, cycles), (values[_MIRRORED], cycles + 0.5))
     return np.array([np.concatenate([seen, _waves(clock)]) for seen, clock in legs])
 
 
@@ -134,15 +136,19 @@ def trace(episode: Episode) -> tuple[Trace, list[Episode]]:
         metres.append(outcome.metres)
         outcome = episode.run(outcome.actions + SPACING)
     end = outcome.length * STEP_SECONDS
-    survived = not (outcome.fell or outcome.stopped or outcome.ending != OK)
-    seen = Trace(np.array(values), np.array(seconds), np.array(metres), end, outcome.metres, survived)
+    seen = Trace(np.array(values), np.array(seconds), np.array(metres), end, outcome.metres, _stands(outcome))
     return seen, moments
 
 
-def pushed(moments: list[Episode], task: Task, critic: Critic, rng: np.random.Generator) -> list[Push]:
+def _stands(outcome: Outcome) -> bool:
+    return not (outcome.fell or outcome.stopped or outcome.ending != OK)
+
+
+def pushed(
+    moments: list[Episode], task: Task, critic: Critic, residual: Residual, rng: np.random.Generator
+) -> list[Push]:
     """Pairs from random ones of these moments of an episode."""
-    assert task.runner.policy.residual
-    residual, seconds = Residual(task.runner.policy.residual.hidden), task.runner.seconds
+    seconds = task.runner.seconds
     pairs = []
     for _ in range(PAIRS if moments else 0):
         moment = moments[rng.integers(len(moments))]
@@ -154,7 +160,7 @@ def pushed(moments: list[Episode], task: Task, critic: Critic, rng: np.random.Ge
             outcome = episode.run(actions + task.length, np.tile(way, (HOLD, 1)))
             steps += outcome.length
             worth.append(outcome.metres)
-            if not (outcome.fell or outcome.stopped or outcome.ending != OK):
+            if _stands(outcome):
                 end = np.array([outcome.length * STEP_SECONDS])
                 worth[-1] += float(value(critic, features(episode)[None], end, episode=seconds)[0])
         weighed = residual.features(inputs(moment))
@@ -181,10 +187,12 @@ def traces(task: Task) -> list[Trace]:
 def pairs(task: Task) -> list[tuple[Trace, list[Push]]]:
     """Of the task's episodes, and pairs from moments of each."""
     assert task.critic
+    assert task.runner.policy.residual
+    residual = Residual(task.runner.policy.residual.hidden)
     found = []
     for episode, rng in _episodes(task):
         seen, moments = trace(episode)
-        found.append((seen, pushed(moments, task, task.critic, rng)))
+        found.append((seen, pushed(moments, task, task.critic, residual, rng)))
     return found
 
 
