@@ -47,8 +47,8 @@ def markdown(results: dict[str, list[Result]], episodes: int) -> str:
     lines = [
         "# Known tasks",
         "",
-        "Published results, trained through `es run` with the settings that the sources publish (Pendulum",
-        "by CMA-ES: our own): `make reproduce`, or `python -m tests.reproduction TASK --seeds N` for one.",
+        "Published results, trained through `es run` with the settings that the sources publish (by CMA-ES:",
+        "our own): `make reproduce`, or `python -m tests.reproduction TASK --seeds N` for one.",
         f"A score is the mean return of {episodes} unperturbed episodes of the last policy, not of the best",
         "one on the way. Experiments are the `.toml` files beside this page. Where the authors clip actions,",
         "ours pass a tanh; linear policies have biases.",
@@ -65,7 +65,8 @@ def markdown(results: dict[str, list[Result]], episodes: int) -> str:
     if waiting:
         lines += ["", f"Not run yet: {', '.join(waiting)}."]
     for task, runs in done:
-        lines += ["", f"## {task.environment}", "", f"{task.source}.", "", *_seeds(runs), "", *_curve(runs)]
+        lines += ["", f"## {task.environment}, {task.strategy}", "", f"{task.source}."]
+        lines += ["", *_seeds(runs), "", *_curve(runs)]
     return "\n".join(lines) + "\n"
 
 

@@ -35,6 +35,9 @@ TASKS = (
         *("lunar-lander", "LunarLanderContinuous-v3", "PGPE with ClipUp", 200.0),
         "Toklu et al. 2020 (arXiv 2008.02387): 10,000 episodes; solved from 200",
     ),
+    Task(
+        "swimmer-cma", "Swimmer-v5", "CMA-ES", 340.0, "Mania et al. 2018; rl-baselines3-zoo: 355 at 2 M steps"
+    ),
     Task("swimmer", "Swimmer-v5", "ARS V1", 340.0, "Mania et al. 2018; rl-baselines3-zoo: 355 at 2 M steps"),
     Task("hopper", "Hopper-v5", "ARS V2-t", 3000.0, "Mania et al. 2018; rl-baselines3-zoo: 3344 at 7 M"),
     Task(
