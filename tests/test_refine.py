@@ -15,7 +15,7 @@ from es.policies.residual import Residual
 from es.run_dir import RunDir, shipped
 from tests.gaits import HEAD
 from tests.reproduction import critic, pushes, refine
-from tests.reproduction.slope import groups
+from tests.reproduction.gait_run import groups
 
 HIDDEN = 3
 ENVIRONMENT = config.Environment(
@@ -143,5 +143,5 @@ def test_what_it_writes_is_a_run_with_another_residual(tmp_path, monkeypatch):
 def test_a_runner_without_residual_is_refused(tmp_path):
     result = CliRunner().invoke(refine.main, ["runner", str(tmp_path / "refined")])
     assert result.exit_code == 1
-    assert "expected a gait with a residual" in result.output
+    assert "expected a gait with policy.residual, got one without" in result.output
     assert not (tmp_path / "refined").exists()

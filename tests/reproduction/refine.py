@@ -21,13 +21,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from es import config, options
-from es.commands import episodes
+from es import options
 from es.envs.physics import STEP_SECONDS
-from es.run_dir import RunDir
 from tests.reproduction.critic import Trace, calibrated, fit
+from tests.reproduction.gait_run import groups, open_gait
 from tests.reproduction.pushes import FIRST_SEED, LAST_NUMBER, Push, Runner, Task, pairs, tasks, traces
-from tests.reproduction.slope import groups
 
 Array = NDArray[np.float64]
 
@@ -198,19 +196,17 @@ def main(
     runs_dir: Path,
 ) -> None:
     """Improve the residual of RUN, a gait, for so long, and write it to DESTINATION, a run like any other."""
-    opened = RunDir.open(runs_dir, run)
-    state = episodes.load(opened, "latest")
-    stage = config.at_stage(opened.experiment(), state.stage)
-    if not isinstance(stage.policy, config.Gait) or stage.policy.residual is None:
-        raise click.ClickException(f"{run}: expected a gait with a residual, got another policy")
-    copy = opened.export(destination, state.generation, 1)
-    environment = stage.environment
+    gait = open_gait(runs_dir, run)
+    if gait.policy.residual is None:
+        raise click.ClickException(f"{run}: expected a gait with policy.residual, got one without")
+    state, environment = gait.state, gait.environment
+    copy = gait.run.export(destination, state.generation, 1)
     if solid_drop is not None:
         arguments = {**environment.arguments, "solid_drop": solid_drop}
         environment = msgspec.structs.replace(environment, arguments=arguments)
-    runner = Runner(environment, stage.policy, stage.strategy.sigma)
+    runner = Runner(environment, gait.policy, gait.sigma)
     settings = Settings(noise, length, step, lesson)
-    part, began = groups(stage.policy)["residual"], time.monotonic()
+    part, began = groups(gait.policy)["residual"], time.monotonic()
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         for batch, now in enumerate(refine(runner, state.parameters, part, settings, pool), start=1):
             passed = (time.monotonic() - began) / 60
@@ -219,7 +215,7 @@ def main(
                 f"{now.steps / 1e6:.1f} M steps, {passed:.1f} min"
             )
             kept = state._replace(average=now.average, search=state.search._replace(theta=now.average))
-            copy.save_checkpoint(opened.experiment(), kept)
+            copy.save_checkpoint(gait.run.experiment(), kept)
             if passed > minutes:
                 break
 

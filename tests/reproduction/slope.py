@@ -17,13 +17,10 @@ from numpy.random import RandomState
 from numpy.typing import NDArray
 
 from es import compiled_rollout, config, options
-from es.commands import episodes
 from es.envs import registry as envs
 from es.envs.course import LEFT_PSOAS, RIGHT_PSOAS, generate_course
 from es.policies import registry as policies
-from es.policies.gait_weights import SELECTION
-from es.policies.residual import count_params
-from es.run_dir import RunDir
+from tests.reproduction.gait_run import groups, open_gait
 
 Array = NDArray[np.float64]
 
@@ -58,18 +55,6 @@ def steepness(perturbations: Array, differences: Array) -> Steepness:
     terms = perturbations * differences[:, None]
     square = float(np.sum(terms.sum(axis=0) ** 2) - np.sum(terms**2)) / (pairs * (pairs - 1))
     return Steepness(square, float(np.sqrt(2 * n) * np.mean(differences**2) / pairs))
-
-
-def groups(policy: config.Gait) -> dict[str, slice]:
-    """Which parameters of a gait are what."""
-    n = len(SELECTION[policy.reflexes])
-    sizes = {"gait": n, "opening": n + 1 if policy.opening else 0}
-    sizes["residual"] = count_params(policy.residual.hidden) if policy.residual else 0
-    sizes |= {f"strength {each:g}": sizes["gait"] + sizes["opening"] for each in policy.strengths}
-    ends = np.cumsum([*sizes.values()]).tolist()
-    return {
-        name: slice(end - size, end) for (name, size), end in zip(sizes.items(), ends, strict=True) if size
-    }
 
 
 class _Task(NamedTuple):
@@ -138,15 +123,11 @@ def table(perturbations: Array, halves: Array, drawn: Array, parts: dict[str, sl
 @options.runs_dir
 def main(run: str, pairs: int, sigma: float | None, runs_dir: Path) -> None:
     """Print the table of RUN, whose policy is a gait: with 3000 pairs, three minutes on two cores."""
-    opened = RunDir.open(runs_dir, run)
-    state = episodes.load(opened, "latest")
-    stage = config.at_stage(opened.experiment(), state.stage)
-    if not isinstance(stage.policy, config.Gait):
-        raise click.ClickException(f"{run}: expected a gait, got another kind of policy")
-    theta, numbers = state.parameters, range(pairs)
-    sigma = sigma or stage.strategy.sigma
+    gait = open_gait(runs_dir, run)
+    theta, numbers = gait.state.parameters, range(pairs)
+    sigma = sigma or gait.sigma
     tasks = [
-        _Task(stage.environment, stage.policy, theta, sigma, tuple(numbers[first : first + BLOCK]))
+        _Task(gait.environment, gait.policy, theta, sigma, tuple(numbers[first : first + BLOCK]))
         for first in range(0, pairs, BLOCK)
     ]
     with ProcessPoolExecutor(os.cpu_count()) as pool:
@@ -155,7 +136,7 @@ def main(run: str, pairs: int, sigma: float | None, runs_dir: Path) -> None:
     click.echo(f"{pairs} pairs, sigma {sigma:g}: {metres:.1f} m, {survived:.0%} survive")
     halves = (outcomes[:, 0] - outcomes[:, 1]) / 2
     perturbations = np.array([perturbation(number, theta.size) for number in numbers])
-    for line in table(perturbations, halves, strengths(stage.environment, numbers), groups(stage.policy)):
+    for line in table(perturbations, halves, strengths(gait.environment, numbers), groups(gait.policy)):
         click.echo(line)
 
 
