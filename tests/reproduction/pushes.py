@@ -125,19 +125,19 @@ def features(episode: Episode) -> Array:
     )
 
 
-def trace(episode: Episode) -> tuple[Trace, list[Episode]]:
-    """Run an episode to its end: what it was like, and copies of it at moments on the way."""
-    moments, values, seconds, metres = [], [], [], []
+def trace(episode: Episode, moments: list[Episode] | None = None) -> Trace:
+    """Run an episode to its end: what it was like; ``moments`` receives copies of it on the way, if given."""
+    values, seconds, metres = [], [], []
     outcome = episode.run(SPACING)
     while not outcome.done:
-        moments.append(episode.copy())
+        if moments is not None:
+            moments.append(episode.copy())
         values.append(features(episode))
         seconds.append(outcome.length * STEP_SECONDS)
         metres.append(outcome.metres)
         outcome = episode.run(outcome.actions + SPACING)
     end = outcome.length * STEP_SECONDS
-    seen = Trace(np.array(values), np.array(seconds), np.array(metres), end, outcome.metres, _stands(outcome))
-    return seen, moments
+    return Trace(np.array(values), np.array(seconds), np.array(metres), end, outcome.metres, _stands(outcome))
 
 
 def _stands(outcome: Outcome) -> bool:
@@ -181,7 +181,7 @@ def _episodes(task: Task) -> Iterator[tuple[Episode, np.random.Generator]]:
 
 def traces(task: Task) -> list[Trace]:
     """Of the task's episodes."""
-    return [trace(episode)[0] for episode, _ in _episodes(task)]
+    return [trace(episode) for episode, _ in _episodes(task)]
 
 
 def pairs(task: Task) -> list[tuple[Trace, list[Push]]]:
@@ -191,7 +191,8 @@ def pairs(task: Task) -> list[tuple[Trace, list[Push]]]:
     residual = Residual(task.runner.policy.residual.hidden)
     found = []
     for episode, rng in _episodes(task):
-        seen, moments = trace(episode)
+        moments: list[Episode] = []
+        seen = trace(episode, moments)
         found.append((seen, pushed(moments, task, task.critic, residual, rng)))
     return found
 
