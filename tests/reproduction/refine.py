@@ -11,7 +11,7 @@ NIPS 14, with mirrored differences from the same state in place of noise (J. Spa
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +28,7 @@ from tests.reproduction.gait_run import groups, open_gait
 from tests.reproduction.pushes import FIRST_SEED, LAST_NUMBER, Push, Runner, Task, pairs, tasks, traces
 
 Array = NDArray[np.float64]
+Command = Callable[..., None]
 
 EPISODES = 96
 """Of a batch."""
@@ -148,38 +149,20 @@ def _steps(seen: Iterable[Trace]) -> int:
     return round(sum(trace.end for trace in seen) / STEP_SECONDS)
 
 
+def _setting(name: str, kind: click.ParamType, text: str) -> Callable[[Command], Command]:
+    """The option for one of `Settings`."""
+    default = getattr(Settings(), name)
+    return click.option(f"--{name}", type=kind, default=default, show_default=True, help=text)
+
+
 @click.command()
 @click.argument("run")
 @click.argument("destination", type=click.Path(path_type=Path))
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), default=60.0, show_default=True)
-@click.option(
-    "--noise",
-    type=click.FloatRange(0),
-    default=Settings().noise,
-    show_default=True,
-    help="Disturbance of all parameters, in units of the run's sigma.",
-)
-@click.option(
-    "--step",
-    type=click.FloatRange(0, min_open=True),
-    default=Settings().step,
-    show_default=True,
-    help="How far a batch moves the drives.",
-)
-@click.option(
-    "--length",
-    type=click.IntRange(1),
-    default=Settings().length,
-    show_default=True,
-    help="Actions after which the end of a push is judged.",
-)
-@click.option(
-    "--lesson",
-    type=click.IntRange(1),
-    default=Settings().lesson,
-    show_default=True,
-    help="Episodes that the critic learns from at first.",
-)
+@_setting("noise", click.FloatRange(0), "Disturbance of all parameters, in units of the run's sigma.")
+@_setting("step", click.FloatRange(0, min_open=True), "How far a batch moves the drives.")
+@_setting("length", click.IntRange(1), "Actions after which the end of a push is judged.")
+@_setting("lesson", click.IntRange(1), "Episodes that the critic learns from at first.")
 @click.option(
     "--solid-drop", type=float, help="How far below what is seen obstacles are solid, m; 0.5: not at all."
 )
