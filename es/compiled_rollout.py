@@ -1,12 +1,11 @@
 """Episodes of Learning to Run on the compiled twin, each in one compiled call.
 
 The result has the same floats as that of `es.rollout.rollout` with the same arguments, several times sooner.
-An `Episode` can also stop on the way, be copied, and go on from there more than once.
+An `Episode` can also stop on the way and go on.
 """
 
-import copy
 import time
-from typing import Any, Self
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -40,9 +39,9 @@ class Episode:
     """An episode that can stop and go on; arguments as for `es.rollout.rollout`, and ``theta``.
 
     ``state``, shape (54,), is that of the physics (`es.native.state`), ``moment`` whatever else changes on
-    the way, ``course`` what the runner is told of, ``acting`` the policy's network and its opening; ``seen``
-    has the raw observations acted on, if statistics are collected. The environment is reset and then let go:
-    many episodes can be on their way at a time.
+    the way (``run(0)`` fills in its first observation), ``course`` what the runner is told of, ``acting`` the
+    policy's network and its opening; ``seen`` has the raw observations acted on, if statistics are collected.
+    The environment is reset and then let go: many episodes can be on their way at a time.
     """
 
     def __init__(
@@ -89,7 +88,7 @@ class Episode:
             ResetNeeded: the episode has ended.
         """
         if self._ended:
-            raise ResetNeeded("the episode has ended; begin another one, or go on from a copy")
+            raise ResetNeeded("the episode has ended; begin another one")
         outcome = native.Outcome(
             *native.rollout(
                 self._simulation,
@@ -107,14 +106,6 @@ class Episode:
         )
         self._ended = outcome.done
         return outcome
-
-    def copy(self) -> Self:
-        """Another episode that goes on from here."""
-        other = copy.copy(self)
-        other._simulation = self._simulation._replace(y=self.state.copy())
-        other.moment = copy.deepcopy(self.moment)
-        other.seen = self.seen.copy()
-        return other
 
     @property
     def state(self) -> Array:

@@ -1,7 +1,7 @@
-"""What a moment of a run is worth: the metres still to come, which a fall would take.
+"""What a moment of a run is worth: the metres still to come, as a small network foresees them.
 
-A small network learns from whole episodes how likely a fall within `HORIZON` is, and how many metres the
-runner makes until then if it stays up. It sees more than the runner does: activations and later obstacles.
+The network tells a speed, falls included; what a moment is worth is that speed times what is left of the
+episode, so that nothing is left to learn about the end of the time. It sees more than the runner does.
 """
 
 from collections.abc import Sequence
@@ -14,177 +14,114 @@ from numpy.typing import NDArray
 from es import config, optimizers
 
 Array = NDArray[np.float64]
+Layers = list[NDArray[np.float32]]
 
-HORIZON = 2.5
-"""How far ahead falls are foreseen, s."""
-SPEED = 2.9
-"""Metres per second that a runner is expected to make later, falls included."""
-LAST_STRIDE = 1.5
-"""Metres that a runner makes before it lies on the ground."""
-
-_HIDDEN = (96, 64)
-_BATCH = 512
-_DECAY = 1e-3
-"""Of weights, per step, times the rate."""
-_METRES_WEIGHT = 0.3
-"""Of the squared error of metres beside the cross entropy of falls."""
-_LIMIT = 5.0
-"""Of features, standard deviations; of the offset, too."""
-_NEWTON_STEPS = 20
-_ONE_FALL = 1.0
-"""Added to the curvature: where nobody falls, the offset goes down by degrees."""
+HIDDEN = (128, 128)
+ADAM = config.Adam(learning_rate=4e-4)
+BATCH = 1024
+SHORTEST = 0.3
+"""What is left counts as at least this, s: metres by nearly no seconds tell no speed."""
+_LIMIT = 6.0
+"""Of features, standard deviations."""
+_LARGEST_ERROR = 3.0
+"""Of a speed, standard deviations; larger ones pull no harder (P. Huber 1964)."""
 
 
-class Trace(NamedTuple):
-    """Moments of an episode."""
+class Lesson(NamedTuple):
+    """Moments of episodes."""
 
     features: Array
     """Shape (n, features)."""
-    seconds: Array
-    """Shape (n,)."""
+    left: Array
+    """Of the episode's time, s, shape (n,)."""
     metres: Array
-    """Where the pelvis was, shape (n,)."""
-    end: float
-    """When the episode ended, s."""
-    distance: float
-    """Where."""
-    survived: bool
+    """That were still to come, shape (n,)."""
 
 
 class Critic(NamedTuple):
-    """The network, one vector of parameters, and the scales of its features and of its metres."""
+    """The network, one vector of parameters, the scales of its features and of speeds, and its optimiser."""
 
     theta: Array
     sizes: tuple[int, ...]
     mean: Array
     spread: Array
-    metres: tuple[float, float]
-    offset: float = 0.0
-    """Added to the logit of a fall: runners that fall less than those it learned from (`calibrated`)."""
+    speed: tuple[float, float]
+    moments: optimizers.Moments
 
 
-def value(critic: Critic, features: Array, seconds: Array, *, episode: float) -> Array:
-    """Metres to be expected until the end of an episode of so many seconds, shape (n,)."""
-    raw = _forward(critic.theta, critic.sizes, _scaled(critic, features))[-1]
-    falls, left = _sigmoid(raw[:, 0] + critic.offset), np.maximum(episode - seconds, 0.0)
-    share = np.minimum(left / HORIZON, 1.0)
-    ahead = share * (critic.metres[0] + critic.metres[1] * raw[:, 1])
-    ahead += SPEED * np.maximum(left - HORIZON, 0.0)
-    falls *= share
-    worth: Array = (1.0 - falls) * ahead + falls * LAST_STRIDE * np.minimum(left / 2.0, 1.0)
-    return worth
-
-
-def fit(
-    traces: Sequence[Trace],
-    rng: np.random.Generator,
-    *,
-    episode: float,
-    epochs: int,
-    rate: float,
-    critic: Critic | None = None,
-) -> Critic:
-    """A critic of these episodes, of at most so many seconds, by Adam; ``critic`` is where to go on from."""
-    traces = [trace for trace in traces if len(trace.seconds)]
-    features = np.concatenate([trace.features for trace in traces])
-    labels = np.concatenate([_labels(trace, episode - HORIZON) for trace in traces])
-    told = ~np.isnan(labels[:, 0])
-    features, labels = features[told], labels[told]
-    critic = critic or _new(features, labels, rng)
-    x, theta = _scaled(critic, features), critic.theta
-    metres = (labels[:, 1] - critic.metres[0]) / critic.metres[1]
-    moments = optimizers.init(config.Adam(), theta.size)
-    batches = len(x) // _BATCH
-    for epoch in range(epochs):
-        order = rng.permutation(len(x))
-        now = rate * (0.5 + 0.5 * np.cos(np.pi * epoch / epochs))
-        for i in range(batches):
-            batch = order[i * _BATCH : (i + 1) * _BATCH]
-            layers = _forward(theta, critic.sizes, x[batch])
-            error = np.empty((_BATCH, 2))
-            error[:, 0] = _sigmoid(layers[-1][:, 0]) - labels[batch, 0]
-            error[:, 1] = _METRES_WEIGHT * np.nan_to_num(layers[-1][:, 1] - metres[batch])
-            gradient = _backward(theta, critic.sizes, layers, error / _BATCH)
-            moments, step = optimizers.ascend(config.Adam(learning_rate=now), moments, -gradient)
-            theta = (1.0 - now * _DECAY) * theta + step
-    return critic._replace(theta=theta)
-
-
-def calibrated(critic: Critic, traces: Sequence[Trace], *, episode: float) -> Critic:
-    """The same, foreseeing as many falls as these episodes had: the most likely offset, by Newton's steps."""
-    traces = [trace for trace in traces if len(trace.seconds)]
-    labels = np.concatenate([_labels(trace, episode - HORIZON) for trace in traces])[:, 0]
-    told = ~np.isnan(labels)
-    features = np.concatenate([trace.features for trace in traces])[told]
-    logits = _forward(critic.theta, critic.sizes, _scaled(critic, features))[-1][:, 0]
-    offset = 0.0
-    for _ in range(_NEWTON_STEPS):
-        falls = _sigmoid(logits + offset)
-        step = np.sum(labels[told] - falls) / (np.sum(falls * (1.0 - falls)) + _ONE_FALL)
-        offset += min(max(float(step), -1.0), 1.0)
-    return critic._replace(offset=min(max(offset, -_LIMIT), _LIMIT))
-
-
-def _labels(trace: Trace, last: float) -> Array:
-    """Of each moment whether a fall follows, and the metres made if not, shape (n, 2); NaN is not known.
-
-    Moments after ``last`` count as not known: only of falls one would know.
-    """
-    labels = np.full((len(trace.seconds), 2), np.nan)
-    known = trace.seconds <= last
-    falls = known & (trace.end - trace.seconds <= HORIZON)
-    labels[known, 0] = falls[known]
-    later = np.interp(trace.seconds + HORIZON, [*trace.seconds, trace.end], [*trace.metres, trace.distance])
-    stays = known & ~falls
-    labels[stays, 1] = (later - trace.metres)[stays]
-    return labels
-
-
-def _new(features: Array, labels: Array, rng: np.random.Generator) -> Critic:
-    sizes = (features.shape[1], *_HIDDEN, 2)
+def begin(lesson: Lesson, rng: np.random.Generator) -> Critic:
+    """A critic for moments like these, which has learned nothing yet."""
+    sizes = (lesson.features.shape[1], *HIDDEN, 1)
     layers = []
     for inputs, units in pairwise(sizes):
-        last = units == 2
-        weights = rng.standard_normal((units, inputs)) * (0.1 if last else 1.0) / np.sqrt(inputs)
-        layers += [weights.ravel(), np.zeros(units)]
-    metres = labels[~np.isnan(labels[:, 1]), 1]
-    scale = (float(metres.mean()), float(metres.std()) + 0.01) if len(metres) else (0.0, 1.0)
-    return Critic(np.concatenate(layers), sizes, features.mean(axis=0), features.std(axis=0) + 0.01, scale)
+        scale = 0.1 if units == 1 else 1.0
+        layers += [scale * rng.standard_normal(units * inputs) / np.sqrt(inputs), np.zeros(units)]
+    theta, speeds = np.concatenate(layers), _speeds(lesson)
+    mean, spread = lesson.features.mean(axis=0), lesson.features.std(axis=0) + 0.01
+    speed = (float(speeds.mean()), float(speeds.std()) + 0.01)
+    return Critic(theta, sizes, mean, spread, speed, optimizers.init(ADAM, theta.size))
 
 
-def _scaled(critic: Critic, features: Array) -> Array:
-    return np.clip((features - critic.mean) / critic.spread, -_LIMIT, _LIMIT)
+def value(critic: Critic, features: Array, left: Array) -> Array:
+    """Metres to be expected in the time that is left, s, shape (n,)."""
+    layers = _layers(critic.theta, critic.sizes)
+    raw = _forward(layers, _scaled(critic, features))[-1][:, 0]
+    mean, spread = critic.speed
+    metres: Array = (mean + spread * raw) * np.maximum(left, SHORTEST)
+    return metres
 
 
-def _sigmoid(x: Array) -> Array:
-    share: Array = 1.0 / (1.0 + np.exp(-x))
-    return share
+def learn(critic: Critic, lessons: Sequence[Lesson], rng: np.random.Generator, epochs: int) -> Critic:
+    """A critic that has gone through these lessons so many times, by Adam, in single precision."""
+    lesson = Lesson(*(np.concatenate(each) for each in zip(*lessons, strict=True)))
+    x = _scaled(critic, lesson.features)
+    wanted = ((_speeds(lesson) - critic.speed[0]) / critic.speed[1]).astype(np.float32)
+    theta, moments = critic.theta, critic.moments
+    for _ in range(epochs):
+        order = rng.permutation(len(x))
+        for first in range(0, len(x) - BATCH + 1, BATCH):
+            batch = order[first : first + BATCH]
+            layers = _layers(theta, critic.sizes)
+            given = _forward(layers, x[batch])
+            error = np.clip(given[-1][:, 0] - wanted[batch], -_LARGEST_ERROR, _LARGEST_ERROR)
+            gradient = _backward(layers, given, error[:, None] / BATCH)
+            moments, step = optimizers.ascend(ADAM, moments, -gradient)
+            theta = theta + step
+    return critic._replace(theta=theta, moments=moments)
 
 
-def _layers(theta: Array, sizes: tuple[int, ...]) -> list[tuple[Array, Array]]:
-    """Views of the weights, shape (units, inputs), and biases of each layer."""
-    layers, start = [], 0
+def _speeds(lesson: Lesson) -> Array:
+    speeds: Array = lesson.metres / np.maximum(lesson.left, SHORTEST)
+    return speeds
+
+
+def _scaled(critic: Critic, features: Array) -> NDArray[np.float32]:
+    return np.clip((features - critic.mean) / critic.spread, -_LIMIT, _LIMIT).astype(np.float32)
+
+
+def _layers(theta: Array, sizes: tuple[int, ...]) -> Layers:
+    """Weights, shape (units, inputs), and biases of each layer, in turn."""
+    single, layers, start = theta.astype(np.float32), [], 0
     for inputs, units in pairwise(sizes):
         end = start + units * inputs
-        layers.append((theta[start:end].reshape(units, inputs), theta[end : end + units]))
+        layers += [single[start:end].reshape(units, inputs), single[end : end + units]]
         start = end + units
     return layers
 
 
-def _forward(theta: Array, sizes: tuple[int, ...], x: Array) -> list[Array]:
+def _forward(layers: Layers, x: NDArray[np.float32]) -> Layers:
     """What each layer gives, the inputs first; all but the last through a tanh."""
     given = [x]
-    for weights, biases in _layers(theta, sizes):
+    for weights, biases in zip(layers[::2], layers[1::2], strict=True):
         x = given[-1] @ weights.T + biases
-        given.append(x if len(given) == len(sizes) - 1 else np.tanh(x))
+        given.append(x if len(given) == len(layers) // 2 else np.tanh(x))
     return given
 
 
-def _backward(theta: Array, sizes: tuple[int, ...], given: list[Array], error: Array) -> Array:
-    """The gradient of a loss whose gradient of the last layer's outputs is ``error``, shape (n, 2)."""
-    gradient = np.empty_like(theta)
-    layers, parts = _layers(theta, sizes), _layers(gradient, sizes)
-    for i in reversed(range(len(layers))):
-        parts[i][0][:], parts[i][1][:] = error.T @ given[i], error.sum(axis=0)
-        error = (error @ layers[i][0]) * (1.0 - given[i] ** 2)
-    return gradient
+def _backward(layers: Layers, given: Layers, error: NDArray[np.float32]) -> Array:
+    """The gradient of a loss whose gradient of the last layer's outputs is ``error``, shape (n, 1)."""
+    parts: Layers = []
+    for weights, inputs in zip(reversed(layers[::2]), reversed(given[:-1]), strict=True):
+        parts = [(error.T @ inputs).ravel(), error.sum(axis=0), *parts]
+        error = (error @ weights) * (1.0 - inputs**2)
+    return np.concatenate(parts).astype(np.float64)

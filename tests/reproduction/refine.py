@@ -1,18 +1,20 @@
-"""A natural policy gradient of a gait's residual, from pushes: what evolution strategies left to gain.
+"""A natural policy gradient of a gait's residual: what evolution strategies left to gain.
 
-`python -m tests.reproduction.refine fast-runner refined --minutes 60`, then `es evaluate refined`. An
-evolution strategy disturbs all parameters for a whole episode, and one number comes back. Here episodes on
-the compiled twin are stopped at random moments; from each, the runner goes on twice, with its drives pushed
-one way and the other for a few actions, and less than a second later a critic says what either end is worth.
-Half the difference times the push is a gradient in the 18 drives, and the residual is linear in what it
-weighs: least squares turn pushes into parameters. The idea of S. Kakade (2001), "A natural policy gradient",
-NIPS 14, with mirrored differences from the same state in place of noise (J. Spall's SPSA, 1992).
+`python -m tests.reproduction.refine runner runs/refined --minutes 60`, then `es evaluate refined`. An
+evolution strategy disturbs all parameters for a whole episode, and one number comes back. Here each muscle's
+drive is disturbed at each action, on the compiled twin, and a critic that foresees what is still to come says
+what each disturbance was worth. The residual is linear in what it weighs and all drives are disturbed alike,
+so the Fisher matrix is the same small one for each muscle, and the way up solves one linear system: S. Kakade
+2001, "A natural policy gradient", NIPS 14, in the compatible features of J. Peters and S. Schaal 2008,
+"Natural actor-critic", Neurocomputing 71.
 """
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from functools import reduce
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,71 +23,43 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from es import options
-from es.envs.physics import STEP_SECONDS
-from tests.reproduction.critic import Trace, calibrated, fit
+from es import config, options
+from es.run_dir import RunDir
+from master.policies import stage_policy
+from master.update import initial_state
+from tests.reproduction import critic
+from tests.reproduction.disturbed import Experience, Task, experience
 from tests.reproduction.gait_run import groups, open_gait
-from tests.reproduction.pushes import FIRST_SEED, LAST_NUMBER, Push, Runner, Task, pairs, tasks, traces
 
 Array = NDArray[np.float64]
-Command = Callable[..., None]
 
-EPISODES = 96
+EPISODES = 200
 """Of a batch."""
-CLIP = 8.0
-"""Metres that half a difference counts for at most."""
-ENOUGH = 15_000
-"""Pairs from which on a batch's step is a whole one."""
-DECAY = 0.92
-"""Of earlier batches' weight in the least squares."""
+BLOCK = 5
+"""Episodes that a process runs in a row."""
+WARM = 4
+"""Batches from which only the critic learns."""
+LESSONS = 5
+"""Batches that the critic goes through after each one: once, three times as long as only it learns."""
+DECAY = 0.8
+"""Of earlier batches' weight in the linear system."""
 AVERAGE = 0.9
 """Decay of the exponential average of the parameters, the one that is kept."""
 RIDGE = 0.1
-"""Per pair, added to the diagonal of the normal equations."""
-FIRST_EPISODES, FIRST_EPOCHS, FIRST_RATE = 6000, 10, 1.5e-3
-"""Of the critic's first lesson; episodes are disturbed by the strategy's sigma."""
-LESSON, LESSONS, EPOCHS, RATE = 8, 10, 2, 5e-4
-"""Batches between further lessons, how many of them are kept beside the first, and how they are learned."""
+"""Per action, added to the diagonal of the linear system."""
 
 
 class Settings(NamedTuple):
     """Of a refinement."""
 
-    noise: float = 0.5
-    """Standard deviation of what disturbs all parameters of an episode, in units of the strategy's sigma."""
-    length: int = 40
-    """Actions after which the end of a push is judged."""
-    step: float = 0.02
-    """How far a batch moves the 18 drives, root mean square of their norm."""
-    lesson: int = FIRST_EPISODES
-    """How many episodes the critic learns from at first."""
-
-
-class Gradient:
-    """Least squares of pushes, older ones counting less."""
-
-    def __init__(self, num_features: int) -> None:
-        self._normal = np.zeros((9 * num_features, 9 * num_features))
-        self._right = np.zeros(9 * num_features)
-        self.weight = 0.0
-        """Pairs that count."""
-
-    def absorb(self, pushes: list[Push]) -> None:
-        """Take a batch of pairs."""
-        x = np.array([(each.push.reshape(2, 9).T @ each.weighed).ravel() for each in pushes])
-        halves = np.clip([each.half for each in pushes], -CLIP, CLIP)
-        self._normal = DECAY * self._normal + x.T @ x
-        self._right = DECAY * self._right + x.T @ halves
-        self.weight = DECAY * self.weight + len(pushes)
-
-    def direction(self, pushes: list[Push]) -> Array:
-        """Uphill, shape (9 x features,); in these pairs it moves the drives by 1, root mean square."""
-        ridge = RIDGE * self.weight * np.eye(len(self._right))
-        uphill = np.linalg.solve(self._normal + ridge, self._right)
-        weights = uphill.reshape(9, -1)
-        moved = [np.sum((each.weighed @ weights.T) ** 2) for each in pushes]
-        along: Array = uphill / np.sqrt(np.mean(moved))
-        return along
+    noise: float = 0.4
+    """Standard deviation of what is added to a drive, before the head."""
+    step: float = 0.06
+    """How far a batch moves the 9 drives of a leg, root mean square of their norm, before the head."""
+    fall: float = 0.0
+    """Metres that a fall costs, beside the way that is not made."""
+    seed: int = 1
+    """Of the courses and what is drawn for them."""
 
 
 class Progress(NamedTuple):
@@ -104,101 +78,153 @@ class Progress(NamedTuple):
 
 
 def refine(
-    runner: Runner, theta: Array, part: slice, settings: Settings, pool: ProcessPoolExecutor
+    environment: config.Environment,
+    policy: config.Gait,
+    theta: Array,
+    settings: Settings,
+    pool: ProcessPoolExecutor,
 ) -> Iterator[Progress]:
     """Improve the residual for as long as one asks for batches.
 
     Args:
-        runner: who runs.
+        environment: on the compiled twin.
+        policy: with a residual.
         theta: where to begin, shape (num_params,).
-        part: which of them are the residual's.
         settings: how.
         pool: what runs episodes.
     """
-    theta, average = theta.copy(), theta.copy()
-    rng, seconds = np.random.default_rng(FIRST_SEED), runner.seconds
-    task = Task(runner, theta, runner.sigma, settings.length, None, ())
-    numbers = range(LAST_NUMBER - settings.lesson, LAST_NUMBER)
-    first = [each for found in pool.map(traces, tasks(task, numbers)) for each in found]
-    critic = fit(first, rng, episode=seconds, epochs=FIRST_EPOCHS, rate=FIRST_RATE)
-    steps = _steps(first)
-    lessons: list[list[Trace]] = [[]]
-    gradient = Gradient(theta[part].size // 9)
-    for batch, number in enumerate(range(0, LAST_NUMBER, EPISODES), start=1):
-        task = Task(runner, theta, settings.noise * runner.sigma, settings.length, critic, ())
-        parts = pool.map(pairs, tasks(task, range(number, number + EPISODES)))
-        seen, found = zip(*(episode for some in parts for episode in some), strict=True)
-        pushes = [push for each in found for push in each]
-        gradient.absorb(pushes)
-        theta = theta.copy()
-        theta[part] += settings.step * min(gradient.weight / ENOUGH, 1.0) * gradient.direction(pushes)
-        average = average.copy()
-        average[part] += (1.0 - AVERAGE) * (theta[part] - average[part])
-        steps += _steps(seen) + sum(push.steps for push in pushes)
-        metres, survived = np.mean([(trace.distance, trace.survived) for trace in seen], axis=0).tolist()
-        yield Progress(theta, average, steps, metres, survived)
-        lessons[-1] += seen
-        if batch % LESSON == 0:
-            taught = [*first, *(trace for each in lessons for trace in each)]
-            critic = fit(taught, rng, episode=seconds, epochs=EPOCHS, rate=RATE, critic=critic)
-            critic = calibrated(critic, lessons[-1], episode=seconds)
-            lessons = [*lessons, []][-LESSONS:]
+    part, average, steps = groups(policy)["residual"], theta, 0
+    rng = np.random.default_rng(settings.seed)
+    foresight: critic.Critic | None = None
+    lessons: list[critic.Lesson] = []
+    squares, products, weight = 0.0, 0.0, 0.0
+    for batch, courses in enumerate(_courses(settings.seed)):
+        task = Task(environment, policy, theta, settings.noise, settings.fall, foresight, ())
+        tasks = [task._replace(seeds=courses[i : i + BLOCK]) for i in range(0, len(courses), BLOCK)]
+        found = reduce(Experience.and_, pool.map(experience, tasks))
+        lessons = [*lessons, found.lesson][-LESSONS:]
+        foresight = foresight or critic.begin(found.lesson, rng)
+        foresight = critic.learn(foresight, lessons, rng, epochs=3 if batch < WARM else 1)
+        if batch >= WARM:
+            actions = len(found.lesson.left)
+            squares = DECAY * squares + found.squares
+            products = DECAY * products + found.products
+            weight = DECAY * weight + actions
+            way = direction(squares, products, weight, found.squares / actions)
+            caution = 1.0 - DECAY ** (batch - WARM + 1)  # while few batches tell the way
+            theta = theta.copy()
+            theta[part] += settings.step * caution * way.T.ravel()
+            average = AVERAGE * average + (1.0 - AVERAGE) * theta
+        steps += found.steps
+        yield Progress(theta, average, steps, float(np.mean(found.metres)), float(np.mean(found.survived)))
 
 
-def _steps(seen: Iterable[Trace]) -> int:
-    return round(sum(trace.end for trace in seen) / STEP_SECONDS)
+def direction(squares: Array, products: Array, actions: float, moved: Array) -> Array:
+    """Uphill, shape (features, 9).
+
+    Args:
+        squares: sum over actions and legs of what is weighed times itself, shape (features, features).
+        products: of what is weighed times a disturbance times its advantage, shape (features, 9).
+        actions: how many.
+        moved: mean of squares where the drives are to move by 1, root mean square of their norm.
+    """
+    way = np.linalg.solve(squares + RIDGE * actions * np.eye(len(squares)), products)
+    uphill: Array = way / np.sqrt(np.sum(way * (moved @ way)))
+    return uphill
 
 
-def _setting(name: str, kind: click.ParamType, text: str) -> Callable[[Command], Command]:
-    """The option for one of `Settings`."""
-    default = getattr(Settings(), name)
-    return click.option(f"--{name}", type=kind, default=default, show_default=True, help=text)
+def _courses(seed: int) -> Iterator[tuple[int, ...]]:
+    """Seeds of each batch's courses, in turn; other ones than those of scores, 1 and up."""
+    rng = np.random.default_rng([seed, 1])
+    while True:
+        yield tuple(rng.integers(10**9, 2**31, EPISODES).tolist())
+
+
+def begin(runs_dir: Path, name: str, destination: Path, hidden: int) -> RunDir:
+    """A new run that begins where that one, a gait, has ended; a residual it lacked has so many units.
+
+    Raises:
+        ClickException: its policy is no gait.
+        EsError: the run cannot be read, or the new one not be written.
+    """
+    gait = open_gait(runs_dir, name)
+    last = config.at_stage(gait.run.experiment(), gait.state.stage)
+    residual = gait.policy.residual or config.Residual(hidden=hidden)
+    source = gait.run.checkpoint_path(gait.state.generation)
+    experiment = msgspec.structs.replace(
+        last,
+        policy=msgspec.structs.replace(gait.policy, residual=residual),
+        ramp=(),
+        warm_start=config.WarmStart(checkpoint=str(source)),
+    )
+    state = initial_state(experiment, stage_policy(experiment, 0))
+    experiment = msgspec.structs.replace(experiment, warm_start=None)
+    run = RunDir.create(destination.parent, experiment, destination.name, version("opensim-es"))
+    run.save_checkpoint(experiment, state)
+    return run
 
 
 @click.command()
 @click.argument("run")
 @click.argument("destination", type=click.Path(path_type=Path))
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), default=60.0, show_default=True)
-@_setting("noise", click.FloatRange(0), "Disturbance of all parameters, in units of the run's sigma.")
-@_setting("step", click.FloatRange(0, min_open=True), "How far a batch moves the drives.")
-@_setting("length", click.IntRange(1), "Actions after which the end of a push is judged.")
-@_setting("lesson", click.IntRange(1), "Episodes that the critic learns from at first.")
+@click.option("--hidden", type=click.IntRange(1), default=40, show_default=True, help="Units of a residual.")
 @click.option(
-    "--solid-drop", type=float, help="How far below what is seen obstacles are solid, m; 0.5: not at all."
+    "--noise",
+    type=click.FloatRange(0, min_open=True),
+    default=Settings().noise,
+    show_default=True,
+    help="Disturbance of each drive.",
 )
+@click.option(
+    "--step",
+    type=click.FloatRange(0, min_open=True),
+    default=Settings().step,
+    show_default=True,
+    help="How far a batch moves the drives.",
+)
+@click.option(
+    "--fall",
+    type=click.FloatRange(0),
+    default=Settings().fall,
+    show_default=True,
+    help="What a fall costs beside the way that is not made, m.",
+)
+@click.option("--seed", type=click.IntRange(0), default=Settings().seed, show_default=True)
 @options.runs_dir
 def main(
     run: str,
     destination: Path,
     minutes: float,
+    hidden: int,
     noise: float,
     step: float,
-    length: int,
-    lesson: int,
-    solid_drop: float | None,
+    fall: float,
+    seed: int,
     runs_dir: Path,
 ) -> None:
-    """Improve the residual of RUN, a gait, for so long, and write it to DESTINATION, a run like any other."""
-    gait = open_gait(runs_dir, run)
-    if gait.policy.residual is None:
-        raise click.ClickException(f"{run}: expected a gait with policy.residual, got one without")
-    state, environment = gait.state, gait.environment
-    copy = gait.run.export(destination, state.generation, 1)
-    if solid_drop is not None:
-        arguments = {**environment.arguments, "solid_drop": solid_drop}
-        environment = msgspec.structs.replace(environment, arguments=arguments)
-    runner = Runner(environment, gait.policy, gait.sigma)
-    settings = Settings(noise, length, step, lesson)
-    part, began = groups(gait.policy)["residual"], time.monotonic()
+    """Improve the residual of RUN, a gait, for so long, and write it to DESTINATION, a run like any other.
+
+    A gait without a residual gets one. After each batch what it has come to is written: it can be stopped at
+    any time, and gone on with from there.
+    """
+    copy = begin(runs_dir, run, destination, hidden)
+    experiment, state = copy.experiment(), copy.latest_readable()
+    assert isinstance(experiment.policy, config.Gait)
+    settings, began = Settings(noise, step, fall, seed), time.monotonic()
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        for batch, now in enumerate(refine(runner, state.parameters, part, settings, pool), start=1):
+        batches = refine(experiment.environment, experiment.policy, state.parameters, settings, pool)
+        for batch, now in enumerate(batches, start=1):
             passed = (time.monotonic() - began) / 60
             click.echo(
                 f"batch {batch}: {now.metres:.1f} m, {now.survived:.0%} survive; "
                 f"{now.steps / 1e6:.1f} M steps, {passed:.1f} min"
             )
-            kept = state._replace(average=now.average, search=state.search._replace(theta=now.average))
-            copy.save_checkpoint(gait.run.experiment(), kept)
+            average = now.average if state.average.size else state.average
+            kept = state._replace(
+                steps=now.steps, average=average, search=state.search._replace(theta=now.average)
+            )
+            copy.save_checkpoint(experiment, kept)
             if passed > minutes:
                 break
 

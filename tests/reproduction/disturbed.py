@@ -1,0 +1,171 @@
+"""Episodes whose drives are disturbed at every action, and what they say about a residual's weights."""
+
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from es import config
+from es.compiled_rollout import Episode
+from es.envs import registry as envs
+from es.envs.gait_observation import NAMES_GAIT
+from es.envs.observations import mirror
+from es.envs.physics import STEP_SECONDS
+from es.native.network import taken_over
+from es.native.rollout import OK
+from es.native.state import ACTIVATION, FIBER
+from es.policies import registry as policies
+from es.policies.gait_weights import HARMONICS, MUSCLES
+from es.policies.residual import Residual
+from tests.reproduction.critic import Critic, Lesson, value
+
+Array = NDArray[np.float64]
+
+LAMBDA = 0.99
+"""Per action, of generalized advantages (J. Schulman et al. 2016, arXiv 1506.02438), without discount."""
+OBSTACLES = 3
+"""That the critic sees, with their distance."""
+FAR = 4.0
+"""How far it sees them, m."""
+
+_MIRRORED = mirror(NAMES_GAIT)
+
+
+class Task(NamedTuple):
+    """For a process: episodes on these courses."""
+
+    environment: config.Environment
+    policy: config.Gait
+    """With a residual."""
+    theta: Array
+    noise: float
+    """Standard deviation of what is added to each drive, before the head, at every action."""
+    fall: float
+    """Metres that a fall costs, beside the way that is not made."""
+    critic: Critic | None
+    """None: advantages are whole returns."""
+    seeds: tuple[int, ...]
+
+
+class Experience(NamedTuple):
+    """Of some episodes; sums are over their actions and both legs."""
+
+    squares: Array
+    """Sum of what is weighed times itself, shape (features, features)."""
+    products: Array
+    """Sum of what is weighed times a muscle's disturbance, in units of the noise, times the advantage of the
+    action, shape (features, 9)."""
+    lesson: Lesson
+    steps: int
+    """Environment steps."""
+    metres: tuple[float, ...]
+    """Of each episode."""
+    survived: tuple[bool, ...]
+
+    def and_(self, other: Self) -> Self:
+        """Of these and others."""
+        return type(self)(
+            self.squares + other.squares,
+            self.products + other.products,
+            Lesson(*(np.concatenate(each) for each in zip(self.lesson, other.lesson, strict=True))),
+            self.steps + other.steps,
+            self.metres + other.metres,
+            self.survived + other.survived,
+        )
+
+
+def experience(task: Task) -> Experience:
+    """Run the task's episodes."""
+    env = envs.make(task.environment)
+    repeat = task.environment.action_repeat
+    policy = policies.make(task.policy, env, action_repeat=repeat)
+    found = []
+    for seed in task.seeds:
+        episode = Episode(env, policy, task.theta, seed=seed, action_repeat=repeat)
+        found.append(_experience(episode, task, np.random.default_rng(seed)))
+    total = found[0]
+    for each in found[1:]:
+        total = total.and_(each)
+    return total
+
+
+def _experience(episode: Episode, task: Task, rng: np.random.Generator) -> Experience:
+    assert task.policy.residual
+    values, cycles, seen, seconds, disturbances = [], [], [], [], []
+    outcome = episode.run(0)  # fills in the first observation
+    metres = [outcome.metres]
+    while not outcome.done:
+        values.append(episode.moment.values.copy())
+        cycles.append(phase(episode))
+        seen.append(features(episode))
+        seconds.append(outcome.length * STEP_SECONDS)
+        disturbances.append(rng.standard_normal(2 * MUSCLES))
+        outcome = episode.run(outcome.actions + 1, task.noise * disturbances[-1][None])
+        metres.append(outcome.metres)
+    survived = not (outcome.fell or outcome.stopped or outcome.ending != OK)
+    if not survived:
+        metres[-1] -= task.fall
+    left = float(task.environment.arguments.get("max_steps", 1000)) * STEP_SECONDS - np.array(seconds)
+    foreseen = value(task.critic, np.array(seen), left) if task.critic else np.zeros(len(left))
+    gained = advantages(np.diff(metres), foreseen, LAMBDA if task.critic else 1.0)
+    weighed = Residual(task.policy.residual.hidden).features(inputs(np.array(values), np.array(cycles)))
+    weighed = weighed.reshape(-1, weighed.shape[-1])
+    products = (gained[:, None] * disturbances).reshape(-1, MUSCLES)
+    return Experience(
+        weighed.T @ weighed,
+        weighed.T @ products,
+        Lesson(np.array(seen), left, gained + foreseen),
+        outcome.length,
+        (outcome.metres,),
+        (survived,),
+    )
+
+
+def advantages(rewards: Array, values: Array, decay: float) -> Array:
+    """Generalized ones of each action, shape (n,), without discount; after the last the value is 0."""
+    surprises = rewards + np.append(values[1:], 0.0) - values
+    gained = np.empty_like(surprises)
+    later = 0.0
+    for i in reversed(range(len(surprises))):
+        later = gained[i] = surprises[i] + decay * later
+    return gained
+
+
+def phase(episode: Episode) -> float:
+    """Of the clock at the next action, cycles."""
+    network, opening = episode.acting
+    actions, shift = int(episode.moment.counts[1]), float(episode.moment.shift[0])
+    if actions == opening.actions:
+        shift += taken_over(network, opening)
+    return actions * (opening.network if actions < opening.actions else network).cycles + shift
+
+
+def inputs(values: Array, cycles: Array) -> Array:
+    """Of a gait's network for both legs, shape (n, 2, inputs): right, left.
+
+    Args:
+        values: observations, shape (n, size).
+        cycles: phases of the clock, shape (n,).
+    """
+    right = np.concatenate([values, _waves(cycles)], axis=1)
+    left = np.concatenate([values[:, _MIRRORED], _waves(cycles + 0.5)], axis=1)
+    return np.stack([right, left], axis=1)
+
+
+def _waves(cycles: Array) -> Array:
+    angles = 2 * np.pi * cycles[..., None] * np.arange(1, HARMONICS + 1)
+    waves: Array = np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(*angles.shape[:-1], -1)
+    return waves
+
+
+def features(episode: Episode) -> Array:
+    """What the critic sees of a moment, shape (n,)."""
+    moment, x = episode.moment, episode.moment.basic[1]
+    ahead = np.tile([FAR, 0.0], (OBSTACLES, 1))
+    near = [each for each in episode.course.obstacles if each[0] - x > -0.5][:OBSTACLES]
+    for row, (center, height, _) in zip(ahead, near, strict=False):
+        row[:] = min(center - x, FAR), 10 * max(height + 0.1, 0.0)
+    seconds = moment.counts[0] * STEP_SECONDS
+    activations = episode.state[ACTIVATION:FIBER]
+    waves = _waves(np.array(phase(episode)))
+    return np.concatenate([moment.values, activations, waves, ahead.ravel(), [seconds / 10]])
