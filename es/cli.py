@@ -30,7 +30,19 @@ COMMANDS = {
 }
 
 
-class LazyGroup(click.Group):
+class OneLineErrors(click.Command):
+    """Turns our errors into one line and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except EsError as error:
+            click.echo(f"Error: {error}", err=True)
+            return ctx.exit(error.exit_code)
+
+
+class LazyGroup(OneLineErrors, click.Group):
     """Imports a subcommand when it is called; shows help without importing any."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -50,14 +62,6 @@ class LazyGroup(click.Group):
         """List the commands with their help lines."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Turn our errors into one line and an exit code."""
-        try:
-            return super().invoke(ctx)
-        except EsError as error:
-            click.echo(f"Error: {error}", err=True)
-            return ctx.exit(error.exit_code)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

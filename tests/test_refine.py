@@ -180,3 +180,11 @@ def test_what_is_no_gait_is_refused(tmp_path):
     assert result.exit_code == 1
     assert "expected a policy of kind 'gait', got " in result.output
     assert not (tmp_path / "refined").exists()
+
+
+def test_a_place_that_is_taken_is_refused_in_one_line(tmp_path):
+    (tmp_path / "refined").mkdir()
+    result = CliRunner().invoke(refine.main, ["runner", str(tmp_path / "refined")])
+    assert result.exit_code == 2
+    assert result.output.startswith("Error: ")
+    assert result.output.count("\n") == 1

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from es import config, options
+from es.cli import OneLineErrors
 from es.run_dir import RunDir
 from master.policies import stage_policy
 from master.update import initial_state
@@ -164,7 +165,7 @@ def begin(runs_dir: Path, name: str, destination: Path, hidden: int) -> RunDir:
     return run
 
 
-@click.command()
+@click.command(cls=OneLineErrors)
 @click.argument("run")
 @click.argument("destination", type=click.Path(path_type=Path))
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), default=60.0, show_default=True)

@@ -17,6 +17,7 @@ from numpy.random import RandomState
 from numpy.typing import NDArray
 
 from es import compiled_rollout, config, options
+from es.cli import OneLineErrors
 from es.envs import registry as envs
 from es.envs.course import LEFT_PSOAS, RIGHT_PSOAS, generate_course
 from es.policies import registry as policies
@@ -114,7 +115,7 @@ def table(perturbations: Array, halves: Array, drawn: Array, parts: dict[str, sl
     return lines
 
 
-@click.command()
+@click.command(cls=OneLineErrors)
 @click.argument("run")
 @click.option("--pairs", type=click.IntRange(2), default=3000, show_default=True)
 @click.option(
