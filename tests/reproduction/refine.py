@@ -11,7 +11,7 @@ so the Fisher matrix is the same small one for each muscle, and the way up solve
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import reduce
 from importlib.metadata import version
@@ -33,6 +33,7 @@ from tests.reproduction.disturbed import Experience, Task, experience
 from tests.reproduction.gait_run import groups, open_gait
 
 Array = NDArray[np.float64]
+Command = Callable[..., None]
 
 EPISODES = 200
 """Of a batch."""
@@ -55,9 +56,9 @@ class Settings(NamedTuple):
 
     noise: float = 0.4
     """Standard deviation of what is added to a drive, before the head."""
-    step: float = 0.06
+    step: float = 0.1
     """How far a batch moves the 9 drives of a leg, root mean square of their norm, before the head."""
-    fall: float = 0.0
+    fall: float = 6.0
     """Metres that a fall costs, beside the way that is not made."""
     seed: int = 1
     """Of the courses and what is drawn for them."""
@@ -165,33 +166,21 @@ def begin(runs_dir: Path, name: str, destination: Path, hidden: int) -> RunDir:
     return run
 
 
+def _setting(name: str, kind: click.ParamType, text: str) -> Callable[[Command], Command]:
+    """The option for one of `Settings`."""
+    default = getattr(Settings(), name)
+    return click.option(f"--{name}", type=kind, default=default, show_default=True, help=text)
+
+
 @click.command(cls=OneLineErrors)
 @click.argument("run")
 @click.argument("destination", type=click.Path(path_type=Path))
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), default=60.0, show_default=True)
 @click.option("--hidden", type=click.IntRange(1), default=40, show_default=True, help="Units of a residual.")
-@click.option(
-    "--noise",
-    type=click.FloatRange(0, min_open=True),
-    default=Settings().noise,
-    show_default=True,
-    help="Disturbance of each drive.",
-)
-@click.option(
-    "--step",
-    type=click.FloatRange(0, min_open=True),
-    default=Settings().step,
-    show_default=True,
-    help="How far a batch moves the drives.",
-)
-@click.option(
-    "--fall",
-    type=click.FloatRange(0),
-    default=Settings().fall,
-    show_default=True,
-    help="What a fall costs beside the way that is not made, m.",
-)
-@click.option("--seed", type=click.IntRange(0), default=Settings().seed, show_default=True)
+@_setting("noise", click.FloatRange(0, min_open=True), "Disturbance of each drive.")
+@_setting("step", click.FloatRange(0, min_open=True), "How far a batch moves the drives.")
+@_setting("fall", click.FloatRange(0), "What a fall costs beside the way that is not made, m.")
+@_setting("seed", click.IntRange(0), "Of the courses and what is drawn for them.")
 @options.runs_dir
 def main(
     run: str,
