@@ -26,7 +26,7 @@ def test_steepness_is_the_squared_length_of_the_gradient_whatever_the_noise(leng
         assert squares.std() == pytest.approx(np.mean([each.error for each in found]), rel=0.2)
 
 
-@pytest.mark.parametrize("runner", ["runner", "flat-runner", "fast-runner"])
+@pytest.mark.parametrize("runner", ["runner", "steady-runner", "flat-runner", "fast-runner"])
 def test_the_groups_are_all_numbers_of_a_runner(runner):
     gait = open_gait(shipped(), runner)
     parts = [*groups(gait.policy).values()]

@@ -92,7 +92,10 @@ def test_training_on_the_compiled_twin_is_scored_in_opensim(tmp_path: Path) -> N
 
 
 # On these courses OpenSim takes a minute or less; on some, a few control steps alone take it minutes.
-@pytest.mark.parametrize(("runner", "seed", "score"), [("runner", 3, 21.84), ("fast-runner", 4, 31.41)])
+@pytest.mark.parametrize(
+    ("runner", "seed", "score"),
+    [("runner", 3, 21.84), ("steady-runner", 54, 20.95), ("fast-runner", 4, 31.41)],
+)
 def test_runners_that_come_with_the_package_run_as_far_as_reported(
     tmp_path: Path, runner: str, seed: int, score: float
 ) -> None:
