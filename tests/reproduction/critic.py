@@ -35,7 +35,7 @@ class Lesson(NamedTuple):
     left: Array
     """Of the episode's time, s, shape (n,)."""
     metres: Array
-    """That were still to come, shape (n,)."""
+    """That were still to come, less what a fall costs, shape (n,)."""
 
 
 class Critic(NamedTuple):

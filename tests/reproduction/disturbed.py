@@ -62,7 +62,7 @@ class Experience(NamedTuple):
     """Of each episode."""
     survived: tuple[bool, ...]
 
-    def and_(self, other: Self) -> Self:
+    def plus(self, other: Self) -> Self:
         """Of these and others."""
         return type(self)(
             self.squares + other.squares,
@@ -85,7 +85,7 @@ def experience(task: Task) -> Experience:
         found.append(_experience(episode, task, np.random.default_rng(seed)))
     total = found[0]
     for each in found[1:]:
-        total = total.and_(each)
+        total = total.plus(each)
     return total
 
 

@@ -99,11 +99,11 @@ def refine(
     rng = np.random.default_rng(settings.seed)
     foresight: critic.Critic | None = None
     lessons: list[critic.Lesson] = []
-    squares, products, weight = 0.0, 0.0, 0.0
+    squares, products, weight = np.zeros(()), np.zeros(()), 0.0
     for batch, courses in enumerate(_courses(settings.seed)):
         task = Task(environment, policy, theta, settings.noise, settings.fall, foresight, ())
         tasks = [task._replace(seeds=courses[i : i + BLOCK]) for i in range(0, len(courses), BLOCK)]
-        found = reduce(Experience.and_, pool.map(experience, tasks))
+        found = reduce(Experience.plus, pool.map(experience, tasks))
         lessons = [*lessons, found.lesson][-LESSONS:]
         foresight = foresight or critic.begin(found.lesson, rng)
         foresight = critic.learn(foresight, lessons, rng, epochs=3 if batch < WARM else 1)
