@@ -38,10 +38,11 @@ def applies(env: gymnasium.Env[Any, Any], policy: Policy) -> bool:
 class Episode:
     """An episode that can stop and go on; arguments as for `es.rollout.rollout`, and ``theta``.
 
-    ``state``, shape (54,), is that of the physics (`es.native.state`), ``moment`` whatever else changes on
-    the way (``run(0)`` fills in its first observation), ``course`` what the runner is told of, ``acting`` the
-    policy's network and its opening; ``seen`` has the raw observations acted on, if statistics are collected.
-    The environment is reset and then let go: many episodes can be on their way at a time.
+    ``rules`` are the task's, ``state``, shape (54,), is that of the physics (`es.native.state`), ``moment``
+    whatever else changes on the way (``run(0)`` fills in its first observation), ``course`` what the runner
+    is told of, ``acting`` the policy's network and its opening; ``seen`` has the raw observations acted on,
+    if statistics are collected. The environment is reset and then let go: many episodes can be on their way
+    at a time.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class Episode:
         rules = task.rules()._replace(action_repeat=action_repeat, action_noise=action_noise)
         if max_steps is not None:
             rules = rules._replace(max_steps=min(rules.max_steps, max_steps))
-        self._rules = rules
+        self.rules = rules
         self._actions = -(-rules.max_steps // action_repeat)
         self._noise = (
             np.empty((0, 18)) if not action_noise or rng is None else rng.standard_normal((self._actions, 18))
@@ -93,7 +94,7 @@ class Episode:
             *native.rollout(
                 self._simulation,
                 self.course,
-                self._rules,
+                self.rules,
                 *self.acting,
                 self._head,
                 self._normalization,

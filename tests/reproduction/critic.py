@@ -73,7 +73,7 @@ def value(critic: Critic, features: Array, left: Array) -> Array:
 
 def learn(critic: Critic, lessons: Sequence[Lesson], rng: np.random.Generator, epochs: int) -> Critic:
     """A critic that has gone through these lessons so many times, by Adam, in single precision."""
-    lesson = Lesson(*(np.concatenate(each) for each in zip(*lessons, strict=True)))
+    lesson = joined(lessons)
     x = _scaled(critic, lesson.features)
     wanted = ((_speeds(lesson) - critic.speed[0]) / critic.speed[1]).astype(np.float32)
     theta, moments = critic.theta, critic.moments
@@ -88,6 +88,11 @@ def learn(critic: Critic, lessons: Sequence[Lesson], rng: np.random.Generator, e
             moments, step = optimizers.ascend(ADAM, moments, -gradient)
             theta = theta + step
     return critic._replace(theta=theta, moments=moments)
+
+
+def joined(lessons: Sequence[Lesson]) -> Lesson:
+    """All of them in one."""
+    return Lesson(*(np.concatenate(each) for each in zip(*lessons, strict=True)))
 
 
 def _speeds(lesson: Lesson) -> Array:

@@ -1,23 +1,24 @@
 """Episodes whose drives are disturbed at every action, and what they say about a residual's weights."""
 
-from typing import NamedTuple, Self
+from collections.abc import Sequence
+from functools import reduce
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from es import config
 from es.compiled_rollout import Episode
-from es.envs import registry as envs
 from es.envs.gait_observation import NAMES_GAIT
 from es.envs.observations import mirror
 from es.envs.physics import STEP_SECONDS
 from es.native.network import taken_over
 from es.native.rollout import OK
 from es.native.state import ACTIVATION, FIBER
-from es.policies import registry as policies
 from es.policies.gait_weights import HARMONICS, MUSCLES
 from es.policies.residual import Residual
-from tests.reproduction.critic import Critic, Lesson, value
+from tests.reproduction.critic import Critic, Lesson, joined, value
+from tests.reproduction.gait_run import made
 
 Array = NDArray[np.float64]
 
@@ -62,42 +63,44 @@ class Experience(NamedTuple):
     """Of each episode."""
     survived: tuple[bool, ...]
 
-    def plus(self, other: Self) -> Self:
-        """Of these and others."""
-        return type(self)(
-            self.squares + other.squares,
-            self.products + other.products,
-            Lesson(*(np.concatenate(each) for each in zip(self.lesson, other.lesson, strict=True))),
-            self.steps + other.steps,
-            self.metres + other.metres,
-            self.survived + other.survived,
-        )
+
+def total(parts: Sequence[Experience]) -> Experience:
+    """Of all their episodes."""
+    return Experience(
+        reduce(np.add, [part.squares for part in parts]),
+        reduce(np.add, [part.products for part in parts]),
+        joined([part.lesson for part in parts]),
+        sum(part.steps for part in parts),
+        tuple(metres for part in parts for metres in part.metres),
+        tuple(survived for part in parts for survived in part.survived),
+    )
 
 
 def experience(task: Task) -> Experience:
     """Run the task's episodes."""
-    env = envs.make(task.environment)
-    repeat = task.environment.action_repeat
-    policy = policies.make(task.policy, env, action_repeat=repeat)
-    found = []
-    for seed in task.seeds:
-        episode = Episode(env, policy, task.theta, seed=seed, action_repeat=repeat)
-        found.append(_experience(episode, task, np.random.default_rng(seed)))
-    total = found[0]
-    for each in found[1:]:
-        total = total.plus(each)
-    return total
-
-
-def _experience(episode: Episode, task: Task, rng: np.random.Generator) -> Experience:
     assert task.policy.residual
+    env, policy = made(task.environment, task.policy)
+    residual = Residual(task.policy.residual.hidden)
+    repeat = task.environment.action_repeat
+    return total(
+        [
+            _experience(
+                Episode(env, policy, task.theta, seed=seed, action_repeat=repeat), task, residual, seed
+            )
+            for seed in task.seeds
+        ]
+    )
+
+
+def _experience(episode: Episode, task: Task, residual: Residual, seed: int) -> Experience:
+    rng = np.random.default_rng(seed)
     values, cycles, seen, seconds, disturbances = [], [], [], [], []
     outcome = episode.run(0)  # fills in the first observation
     metres = [outcome.metres]
     while not outcome.done:
         values.append(episode.moment.values.copy())
         cycles.append(phase(episode))
-        seen.append(features(episode))
+        seen.append(features(episode, cycles[-1]))
         seconds.append(outcome.length * STEP_SECONDS)
         disturbances.append(rng.standard_normal(2 * MUSCLES))
         outcome = episode.run(outcome.actions + 1, task.noise * disturbances[-1][None])
@@ -105,10 +108,10 @@ def _experience(episode: Episode, task: Task, rng: np.random.Generator) -> Exper
     survived = not (outcome.fell or outcome.stopped or outcome.ending != OK)
     if not survived:
         metres[-1] -= task.fall
-    left = float(task.environment.arguments.get("max_steps", 1000)) * STEP_SECONDS - np.array(seconds)
+    left = episode.rules.max_steps * STEP_SECONDS - np.array(seconds)
     foreseen = value(task.critic, np.array(seen), left) if task.critic else np.zeros(len(left))
     gained = advantages(np.diff(metres), foreseen, LAMBDA if task.critic else 1.0)
-    weighed = Residual(task.policy.residual.hidden).features(inputs(np.array(values), np.array(cycles)))
+    weighed = residual.features(inputs(np.array(values), np.array(cycles)))
     weighed = weighed.reshape(-1, weighed.shape[-1])
     products = (gained[:, None] * disturbances).reshape(-1, MUSCLES)
     return Experience(
@@ -158,8 +161,8 @@ def _waves(cycles: Array) -> Array:
     return waves
 
 
-def features(episode: Episode) -> Array:
-    """What the critic sees of a moment, shape (n,)."""
+def features(episode: Episode, cycles: float) -> Array:
+    """What the critic sees of a moment, at this phase of the clock, shape (n,)."""
     moment, x = episode.moment, episode.moment.basic[1]
     ahead = np.tile([FAR, 0.0], (OBSTACLES, 1))
     near = [each for each in episode.course.obstacles if each[0] - x > -0.5][:OBSTACLES]
@@ -167,5 +170,5 @@ def features(episode: Episode) -> Array:
         row[:] = min(center - x, FAR), 10 * max(height + 0.1, 0.0)
     seconds = moment.counts[0] * STEP_SECONDS
     activations = episode.state[ACTIVATION:FIBER]
-    waves = _waves(np.array(phase(episode)))
+    waves = _waves(np.array(cycles))
     return np.concatenate([moment.values, activations, waves, ahead.ravel(), [seconds / 10]])

@@ -9,7 +9,10 @@ import numpy as np
 from es import config
 from es.checkpoint import MasterState
 from es.commands import episodes
+from es.envs import registry as envs
+from es.policies import registry as policies
 from es.policies.gait_weights import SELECTION
+from es.policies.policy import Policy
 from es.policies.residual import count_params
 from es.run_dir import RunDir
 
@@ -38,6 +41,12 @@ def open_gait(runs_dir: Path, name: str) -> GaitRun:
         kind = stage.policy.__struct_config__.tag
         raise click.ClickException(f"{name}: expected a policy of kind 'gait', got '{kind}'")
     return GaitRun(run, state, stage.environment, stage.policy, stage.strategy.sigma)
+
+
+def made(environment: config.Environment, policy: config.Gait) -> tuple[envs.Env, Policy]:
+    """The environment, and the policy for it."""
+    env = envs.make(environment)
+    return env, policies.make(policy, env, action_repeat=environment.action_repeat)
 
 
 def groups(policy: config.Gait) -> dict[str, slice]:

@@ -13,7 +13,6 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from functools import reduce
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -24,12 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from es import config, options
+from es.checkpoint import MasterState
 from es.cli import OneLineErrors
 from es.run_dir import RunDir
 from master.policies import stage_policy
 from master.update import initial_state
 from tests.reproduction import critic
-from tests.reproduction.disturbed import Experience, Task, experience
+from tests.reproduction.disturbed import Task, experience, total
 from tests.reproduction.gait_run import groups, open_gait
 
 Array = NDArray[np.float64]
@@ -103,7 +103,7 @@ def refine(
     for batch, courses in enumerate(_courses(settings.seed)):
         task = Task(environment, policy, theta, settings.noise, settings.fall, foresight, ())
         tasks = [task._replace(seeds=courses[i : i + BLOCK]) for i in range(0, len(courses), BLOCK)]
-        found = reduce(Experience.plus, pool.map(experience, tasks))
+        found = total([*pool.map(experience, tasks)])
         lessons = [*lessons, found.lesson][-LESSONS:]
         foresight = foresight or critic.begin(found.lesson, rng)
         foresight = critic.learn(foresight, lessons, rng, epochs=3 if batch < WARM else 1)
@@ -142,7 +142,9 @@ def _courses(seed: int) -> Iterator[tuple[int, ...]]:
         yield tuple(rng.integers(10**9, 2**31, EPISODES).tolist())
 
 
-def begin(runs_dir: Path, name: str, destination: Path, hidden: int) -> RunDir:
+def begin(
+    runs_dir: Path, name: str, destination: Path, hidden: int
+) -> tuple[RunDir, config.Experiment, MasterState]:
     """A new run that begins where that one, a gait, has ended; a residual it lacked has so many units.
 
     Raises:
@@ -163,7 +165,7 @@ def begin(runs_dir: Path, name: str, destination: Path, hidden: int) -> RunDir:
     experiment = msgspec.structs.replace(experiment, warm_start=None)
     run = RunDir.create(destination.parent, experiment, destination.name, version("opensim-es"))
     run.save_checkpoint(experiment, state)
-    return run
+    return run, experiment, state
 
 
 def _setting(name: str, kind: click.ParamType, text: str) -> Callable[[Command], Command]:
@@ -198,8 +200,7 @@ def main(
     A gait without a residual gets one. After each batch what it has come to is written: it can be stopped at
     any time, and gone on with from there.
     """
-    copy = begin(runs_dir, run, destination, hidden)
-    experiment, state = copy.experiment(), copy.latest_readable()
+    copy, experiment, state = begin(runs_dir, run, destination, hidden)
     assert isinstance(experiment.policy, config.Gait)
     settings, began = Settings(noise, step, fall, seed), time.monotonic()
     with ProcessPoolExecutor(os.cpu_count()) as pool:

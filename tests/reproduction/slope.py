@@ -18,10 +18,8 @@ from numpy.typing import NDArray
 
 from es import compiled_rollout, config, options
 from es.cli import OneLineErrors
-from es.envs import registry as envs
 from es.envs.course import LEFT_PSOAS, RIGHT_PSOAS, generate_course
-from es.policies import registry as policies
-from tests.reproduction.gait_run import groups, open_gait
+from tests.reproduction.gait_run import groups, made, open_gait
 
 Array = NDArray[np.float64]
 
@@ -73,9 +71,8 @@ def perturbation(number: int, size: int) -> Array:
 
 def _pairs(task: _Task) -> Array:
     """Metres and survival of + and - of each pair, shape (pairs, 2, 2)."""
-    env = envs.make(task.environment)
+    env, policy = made(task.environment, task.policy)
     repeat = task.environment.action_repeat
-    policy = policies.make(task.policy, env, action_repeat=repeat)
     outcomes = []
     for number in task.numbers:
         step = task.sigma * perturbation(number, task.theta.size)
