@@ -53,8 +53,8 @@ def test_what_the_residual_weighs_moves_the_drives_as_its_weights_say(runner, ac
     pushed, changed, free = (Episode(env, policy, theta, seed=1, action_repeat=2) for _ in range(3))
     for episode in (pushed, changed):
         episode.run(actions)
-    values, cycles = pushed.moment.values[None], np.array([disturbed.phase(pushed)])
-    weighed = Residual(HIDDEN).features(disturbed.inputs(values, cycles))[0]
+    now = disturbed.moment(pushed)
+    weighed = Residual(HIDDEN).features(disturbed.inputs(now.values[None], np.array([now.cycles])))[0]
     change = weights[-Residual(HIDDEN).num_params :].reshape(9, -1)
     pushed.run(actions + 1, (weighed @ change.T).reshape(1, 18))
     changed.acting = policy.start(theta + weights, changed.moment.values)

@@ -13,7 +13,7 @@ from es.envs.gait_observation import NAMES_GAIT
 from es.envs.observations import mirror
 from es.envs.physics import STEP_SECONDS
 from es.native.network import taken_over
-from es.native.rollout import OK
+from es.native.rollout import OK, Course
 from es.native.state import ACTIVATION, FIBER
 from es.policies.gait_weights import HARMONICS, MUSCLES
 from es.policies.residual import Residual
@@ -46,6 +46,21 @@ class Task(NamedTuple):
     critic: Critic | None
     """None: advantages are whole returns."""
     seeds: tuple[int, ...]
+
+
+class Moment(NamedTuple):
+    """Of an episode, or several with a leading axis."""
+
+    values: Array
+    """Observation, shape (size,)."""
+    activations: Array
+    """Of the muscles, shape (18,)."""
+    x: Array
+    """Of the pelvis, m."""
+    seconds: Array
+    """Since the start."""
+    cycles: Array
+    """Phase of the clock."""
 
 
 class Experience(NamedTuple):
@@ -94,30 +109,28 @@ def experience(task: Task) -> Experience:
 
 def _experience(episode: Episode, task: Task, residual: Residual, seed: int) -> Experience:
     rng = np.random.default_rng(seed)
-    values, cycles, seen, seconds, disturbances = [], [], [], [], []
+    moments, disturbances = [], []
     outcome = episode.run(0)  # fills in the first observation
     metres = [outcome.metres]
     while not outcome.done:
-        values.append(episode.moment.values.copy())
-        cycles.append(phase(episode))
-        seen.append(features(episode, cycles[-1]))
-        seconds.append(outcome.length * STEP_SECONDS)
+        moments.append(moment(episode))
         disturbances.append(rng.standard_normal(2 * MUSCLES))
         outcome = episode.run(outcome.actions + 1, task.noise * disturbances[-1][None])
         metres.append(outcome.metres)
+    now = Moment(*map(np.array, zip(*moments, strict=True)))
+    seen, left = features(now, episode.course), episode.rules.max_steps * STEP_SECONDS - now.seconds
     survived = not (outcome.fell or outcome.stopped or outcome.ending != OK)
     if not survived:
         metres[-1] -= task.fall
-    left = episode.rules.max_steps * STEP_SECONDS - np.array(seconds)
-    foreseen = value(task.critic, np.array(seen), left) if task.critic else np.zeros(len(left))
+    foreseen = value(task.critic, seen, left) if task.critic else np.zeros(len(left))
     gained = advantages(np.diff(metres), foreseen, LAMBDA if task.critic else 1.0)
-    weighed = residual.features(inputs(np.array(values), np.array(cycles)))
+    weighed = residual.features(inputs(now.values, now.cycles))
     weighed = weighed.reshape(-1, weighed.shape[-1])
     products = (gained[:, None] * disturbances).reshape(-1, MUSCLES)
     return Experience(
         weighed.T @ weighed,
         weighed.T @ products,
-        Lesson(np.array(seen), left, gained + foreseen),
+        Lesson(seen, left, gained + foreseen),
         outcome.length,
         (outcome.metres,),
         (survived,),
@@ -134,13 +147,15 @@ def advantages(rewards: Array, values: Array, decay: float) -> Array:
     return gained
 
 
-def phase(episode: Episode) -> float:
-    """Of the clock at the next action, cycles."""
-    network, opening = episode.acting
-    actions, shift = int(episode.moment.counts[1]), float(episode.moment.shift[0])
+def moment(episode: Episode) -> Moment:
+    """An episode's, before its next action."""
+    now, (network, opening) = episode.moment, episode.acting
+    length, actions, shift = int(now.counts[0]), int(now.counts[1]), float(now.shift[0])
     if actions == opening.actions:
         shift += taken_over(network, opening)
-    return actions * (opening.network if actions < opening.actions else network).cycles + shift
+    cycles = actions * (opening.network if actions < opening.actions else network).cycles + shift
+    activations = episode.state[ACTIVATION:FIBER].copy()
+    return Moment(now.values.copy(), activations, now.basic[1], length * STEP_SECONDS, cycles)
 
 
 def inputs(values: Array, cycles: Array) -> Array:
@@ -161,14 +176,12 @@ def _waves(cycles: Array) -> Array:
     return waves
 
 
-def features(episode: Episode, cycles: float) -> Array:
-    """What the critic sees of a moment, at this phase of the clock, shape (n,)."""
-    moment, x = episode.moment, episode.moment.basic[1]
-    ahead = np.tile([FAR, 0.0], (OBSTACLES, 1))
-    near = [each for each in episode.course.obstacles if each[0] - x > -0.5][:OBSTACLES]
-    for row, (center, height, _) in zip(ahead, near, strict=False):
-        row[:] = min(center - x, FAR), 10 * max(height + 0.1, 0.0)
-    seconds = moment.counts[0] * STEP_SECONDS
-    activations = episode.state[ACTIVATION:FIBER]
-    waves = _waves(np.array(cycles))
-    return np.concatenate([moment.values, activations, waves, ahead.ravel(), [seconds / 10]])
+def features(now: Moment, course: Course) -> Array:
+    """What the critic sees of moments of a run on a course, shape (n, features)."""
+    nothing = np.tile([np.inf, -1.0, 0.0], (OBSTACLES, 1))
+    first = np.searchsorted(course.obstacles[:, 0], now.x - 0.5)
+    near = np.concatenate([course.obstacles, nothing])[first[:, None] + np.arange(OBSTACLES)]
+    distance = np.minimum(near[..., 0] - now.x[:, None], FAR)
+    height = 10 * np.maximum(near[..., 1] + 0.1, 0.0)
+    parts = [now.values, now.activations, _waves(now.cycles), distance, height, now.seconds[:, None] / 10]
+    return np.concatenate(parts, axis=1)

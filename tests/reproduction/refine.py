@@ -45,8 +45,6 @@ LESSONS = 5
 """Batches that the critic goes through after each one: once, three times as long as only it learns."""
 DECAY = 0.8
 """Of earlier batches' weight in the linear system."""
-AVERAGE = 0.9
-"""Decay of the exponential average of the parameters, the one that is kept."""
 RIDGE = 0.1
 """Per action, added to the diagonal of the linear system."""
 
@@ -60,6 +58,8 @@ class Settings(NamedTuple):
     """How far a batch moves the 9 drives of a leg, root mean square of their norm, before the head."""
     fall: float = 6.0
     """Metres that a fall costs, beside the way that is not made."""
+    average: float = 0.9
+    """Decay per batch of the exponential average of the parameters, the one that is kept."""
     seed: int = 1
     """Of the courses and what is drawn for them."""
 
@@ -116,7 +116,7 @@ def refine(
             caution = 1.0 - DECAY ** (batch - WARM + 1)  # while few batches tell the way
             theta = theta.copy()
             theta[part] += settings.step * caution * way.T.ravel()
-            average = AVERAGE * average + (1.0 - AVERAGE) * theta
+            average = settings.average * average + (1.0 - settings.average) * theta
         steps += found.steps
         yield Progress(theta, average, steps, float(np.mean(found.metres)), float(np.mean(found.survived)))
 
@@ -182,6 +182,7 @@ def _setting(name: str, kind: click.ParamType, text: str) -> Callable[[Command],
 @_setting("noise", click.FloatRange(0, min_open=True), "Disturbance of each drive.")
 @_setting("step", click.FloatRange(0, min_open=True), "How far a batch moves the drives.")
 @_setting("fall", click.FloatRange(0), "What a fall costs beside the way that is not made, m.")
+@_setting("average", click.FloatRange(0, 1, max_open=True), "Decay per batch of the average that is kept.")
 @_setting("seed", click.IntRange(0), "Of the courses and what is drawn for them.")
 @options.runs_dir
 def main(
@@ -192,6 +193,7 @@ def main(
     noise: float,
     step: float,
     fall: float,
+    average: float,
     seed: int,
     runs_dir: Path,
 ) -> None:
@@ -202,7 +204,7 @@ def main(
     """
     copy, experiment, state = begin(runs_dir, run, destination, hidden)
     assert isinstance(experiment.policy, config.Gait)
-    settings, began = Settings(noise, step, fall, seed), time.monotonic()
+    settings, began = Settings(noise, step, fall, average, seed), time.monotonic()
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         batches = refine(experiment.environment, experiment.policy, state.parameters, settings, pool)
         for batch, now in enumerate(batches, start=1):
@@ -211,9 +213,10 @@ def main(
                 f"batch {batch}: {now.metres:.1f} m, {now.survived:.0%} survive; "
                 f"{now.steps / 1e6:.1f} M steps, {passed:.1f} min"
             )
-            average = now.average if state.average.size else state.average
             kept = state._replace(
-                steps=now.steps, average=average, search=state.search._replace(theta=now.average)
+                steps=now.steps,
+                average=now.average if state.average.size else state.average,
+                search=state.search._replace(theta=now.average),
             )
             copy.save_checkpoint(experiment, kept)
             if passed > minutes:
