@@ -142,33 +142,6 @@ def test_a_fall_can_cost_more_than_the_way_that_is_not_made(runner):
     np.testing.assert_allclose(free.lesson.metres - dear.lesson.metres, 6.0)
 
 
-@given(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=30), st.integers(0, 100))
-def test_courses_come_again_until_they_are_survived_once_or_more(episodes, seed):
-    repeated = [each for each in episodes if each[1]]
-    ordered = [each for each in episodes if not each[1]] + repeated
-    survived, courses, new = [each[0] for each in ordered], range(len(ordered)), len(ordered) - len(repeated)
-    again = refine.to_repeat(tuple(courses), survived, new, np.random.default_rng(seed))
-    assert {course for course in courses if not survived[course]} <= set(again)
-    assert not {course for course in range(new) if survived[course]} & set(again)
-
-
-def test_some_hard_courses_that_were_survived_come_once_more():
-    courses = tuple(range(1000))
-    again = refine.to_repeat(courses, [True] * 1000, 0, np.random.default_rng(0))
-    assert 500 < len(again) < 700
-
-
-def test_a_course_that_comes_again_brings_other_disturbances(runner):
-    _, policy = runner
-    theta = np.zeros(policy.num_params)
-    one, same, other = (
-        disturbed.experience(disturbed.Task(ENVIRONMENT, GAIT, theta, 0.4, 6.0, None, (3,), batch))
-        for batch in (0, 0, 1)
-    )
-    np.testing.assert_array_equal(one.products, same.products)
-    assert one.metres != other.metres
-
-
 def refined(run: str, destination: str, *arguments: str) -> str:
     result = CliRunner().invoke(
         refine.main, [run, destination, "--minutes", "1e-6", *arguments], catch_exceptions=False
@@ -197,15 +170,6 @@ def test_a_runner_without_residual_gets_one(tmp_path, short_batches):
     assert experiment.environment == config.at_stage(source.experiment(), 5).environment
     gait = source.latest_readable().parameters
     expected = np.concatenate([gait, np.zeros(Residual(5).num_params)])
-    np.testing.assert_array_equal(run.load_checkpoint(0).parameters, expected)  # only the critic has learned
-
-
-def test_a_residual_can_get_more_units_and_at_first_they_weigh_nothing(tmp_path, short_batches):
-    refined("steady-runner", str(tmp_path / "refined"), "--hidden", "42")
-    run, source = RunDir.open(tmp_path, "refined"), RunDir.open(shipped(), "steady-runner")
-    assert run.experiment().policy.residual == config.Residual(hidden=42)
-    gait, residual = np.split(source.latest_readable().parameters, [-Residual(40).num_params])
-    expected = np.concatenate([gait, Residual(42).widen(residual)])
     np.testing.assert_array_equal(run.load_checkpoint(0).parameters, expected)  # only the critic has learned
 
 

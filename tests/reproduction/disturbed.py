@@ -46,8 +46,6 @@ class Task(NamedTuple):
     critic: Critic | None
     """None: advantages are whole returns."""
     seeds: tuple[int, ...]
-    batch: int = 0
-    """Which one: on a course that comes again, other disturbances are drawn."""
 
 
 class Moment(NamedTuple):
@@ -110,7 +108,7 @@ def experience(task: Task) -> Experience:
 
 
 def _experience(episode: Episode, task: Task, residual: Residual, seed: int) -> Experience:
-    rng = np.random.default_rng([seed, task.batch])
+    rng = np.random.default_rng(seed)
     moments, disturbances = [], []
     outcome = episode.run(0)  # fills in the first observation
     metres = [outcome.metres]

@@ -11,7 +11,7 @@ so the Fisher matrix is the same small one for each muscle, and the way up solve
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
@@ -33,11 +33,8 @@ from tests.reproduction.disturbed import Task, experience, total
 from tests.reproduction.gait_run import groups, open_gait
 
 Array = NDArray[np.float64]
-Seeds = tuple[int, ...]
 Command = Callable[..., None]
 
-HIDDEN = 40
-"""Units of a residual that a gait did not have."""
 EPISODES = 200
 """Of a batch."""
 BLOCK = 5
@@ -48,8 +45,8 @@ LESSONS = 5
 """Batches that the critic goes through after each one: once, three times as long as only it learns."""
 DECAY = 0.8
 """Of earlier batches' weight in the linear system."""
-AGAIN = 0.6
-"""Of the courses that come again and were survived this time, the share that comes once more."""
+AVERAGE = 0.9
+"""Decay of the exponential average of the parameters, the one that is kept."""
 RIDGE = 0.1
 """Per action, added to the diagonal of the linear system."""
 
@@ -63,8 +60,6 @@ class Settings(NamedTuple):
     """How far a batch moves the 9 drives of a leg, root mean square of their norm, before the head."""
     fall: float = 6.0
     """Metres that a fall costs, beside the way that is not made."""
-    average: float = 0.9
-    """Decay per batch of the exponential average of the parameters, the one that is kept."""
     seed: int = 1
     """Of the courses and what is drawn for them."""
 
@@ -79,7 +74,7 @@ class Progress(NamedTuple):
     steps: int
     """Environment steps so far."""
     metres: float
-    """In the mean of the batch's disturbed episodes, on new courses."""
+    """In the mean of the batch's disturbed episodes."""
     survived: float
     """Share of them."""
 
@@ -104,16 +99,11 @@ def refine(
     rng = np.random.default_rng(settings.seed)
     foresight: critic.Critic | None = None
     lessons: list[critic.Lesson] = []
-    hard: Seeds = ()
     squares, products, weight = np.zeros(()), np.zeros(()), 0.0
     for batch, courses in enumerate(_courses(settings.seed)):
-        again, hard = hard[: EPISODES // 2], hard[EPISODES // 2 :]
-        new = EPISODES - len(again)
-        courses = (*courses[:new], *again)
-        task = Task(environment, policy, theta, settings.noise, settings.fall, foresight, (), batch)
+        task = Task(environment, policy, theta, settings.noise, settings.fall, foresight, ())
         tasks = [task._replace(seeds=courses[i : i + BLOCK]) for i in range(0, len(courses), BLOCK)]
         found = total([*pool.map(experience, tasks)])
-        hard += to_repeat(courses, found.survived, new, rng)
         lessons = [*lessons, found.lesson][-LESSONS:]
         foresight = foresight or critic.begin(found.lesson, rng)
         foresight = critic.learn(foresight, lessons, rng, epochs=3 if batch < WARM else 1)
@@ -126,24 +116,9 @@ def refine(
             caution = 1.0 - DECAY ** (batch - WARM + 1)  # while few batches tell the way
             theta = theta.copy()
             theta[part] += settings.step * caution * way.T.ravel()
-            average = settings.average * average + (1.0 - settings.average) * theta
+            average = AVERAGE * average + (1.0 - AVERAGE) * theta
         steps += found.steps
-        metres, survived = np.mean(found.metres[:new]), np.mean(found.survived[:new])
-        yield Progress(theta, average, steps, float(metres), float(survived))
-
-
-def to_repeat(courses: Seeds, survived: Sequence[bool], new: int, rng: np.random.Generator) -> Seeds:
-    """Which courses shall come again: what is hard is rare, and most is to be learned there.
-
-    Args:
-        courses: of a batch, shape (n,); the first ``new`` are there for the first time.
-        survived: whether they were, shape (n,).
-        new: how many.
-        rng: draws which of the others come once more.
-    """
-    stays = rng.random(len(courses)) < AGAIN
-    stays[:new] = False
-    return tuple(each for each, was, stay in zip(courses, survived, stays, strict=True) if stay or not was)
+        yield Progress(theta, average, steps, float(np.mean(found.metres)), float(np.mean(found.survived)))
 
 
 def direction(squares: Array, products: Array, actions: float, moved: Array) -> Array:
@@ -160,7 +135,7 @@ def direction(squares: Array, products: Array, actions: float, moved: Array) -> 
     return uphill
 
 
-def _courses(seed: int) -> Iterator[Seeds]:
+def _courses(seed: int) -> Iterator[tuple[int, ...]]:
     """Seeds of each batch's courses, in turn; other ones than those of scores, 1 and up."""
     rng = np.random.default_rng([seed, 1])
     while True:
@@ -168,11 +143,9 @@ def _courses(seed: int) -> Iterator[Seeds]:
 
 
 def begin(
-    runs_dir: Path, name: str, destination: Path, hidden: int | None
+    runs_dir: Path, name: str, destination: Path, hidden: int
 ) -> tuple[RunDir, config.Experiment, MasterState]:
-    """A new run that begins where that one, a gait, has ended, with so many hidden units in its residual.
-
-    None: as many as it has, or HIDDEN; those it had not weigh nothing yet.
+    """A new run that begins where that one, a gait, has ended; a residual it lacked has so many units.
 
     Raises:
         ClickException: its policy is no gait.
@@ -180,8 +153,7 @@ def begin(
     """
     gait = open_gait(runs_dir, name)
     last = config.at_stage(gait.run.experiment(), gait.state.stage)
-    had = gait.policy.residual.hidden if gait.policy.residual else HIDDEN
-    residual = config.Residual(hidden=hidden or had)
+    residual = gait.policy.residual or config.Residual(hidden=hidden)
     source = gait.run.checkpoint_path(gait.state.generation)
     experiment = msgspec.structs.replace(
         last,
@@ -206,26 +178,20 @@ def _setting(name: str, kind: click.ParamType, text: str) -> Callable[[Command],
 @click.argument("run")
 @click.argument("destination", type=click.Path(path_type=Path))
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), default=60.0, show_default=True)
-@click.option(
-    "--hidden",
-    type=click.IntRange(1),
-    help=f"Units of the residual, no fewer than it has.  [default: those it has, or {HIDDEN}]",
-)
+@click.option("--hidden", type=click.IntRange(1), default=40, show_default=True, help="Units of a residual.")
 @_setting("noise", click.FloatRange(0, min_open=True), "Disturbance of each drive.")
 @_setting("step", click.FloatRange(0, min_open=True), "How far a batch moves the drives.")
 @_setting("fall", click.FloatRange(0), "What a fall costs beside the way that is not made, m.")
-@_setting("average", click.FloatRange(0, 1, max_open=True), "Decay per batch of the average that is kept.")
 @_setting("seed", click.IntRange(0), "Of the courses and what is drawn for them.")
 @options.runs_dir
 def main(
     run: str,
     destination: Path,
     minutes: float,
-    hidden: int | None,
+    hidden: int,
     noise: float,
     step: float,
     fall: float,
-    average: float,
     seed: int,
     runs_dir: Path,
 ) -> None:
@@ -236,7 +202,7 @@ def main(
     """
     copy, experiment, state = begin(runs_dir, run, destination, hidden)
     assert isinstance(experiment.policy, config.Gait)
-    settings, began = Settings(noise, step, fall, average, seed), time.monotonic()
+    settings, began = Settings(noise, step, fall, seed), time.monotonic()
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         batches = refine(experiment.environment, experiment.policy, state.parameters, settings, pool)
         for batch, now in enumerate(batches, start=1):
@@ -245,10 +211,9 @@ def main(
                 f"batch {batch}: {now.metres:.1f} m, {now.survived:.0%} survive; "
                 f"{now.steps / 1e6:.1f} M steps, {passed:.1f} min"
             )
+            average = now.average if state.average.size else state.average
             kept = state._replace(
-                steps=now.steps,
-                average=now.average if state.average.size else state.average,
-                search=state.search._replace(theta=now.average),
+                steps=now.steps, average=average, search=state.search._replace(theta=now.average)
             )
             copy.save_checkpoint(experiment, kept)
             if passed > minutes:
