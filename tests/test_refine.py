@@ -90,15 +90,10 @@ def test_whatever_was_foreseen_what_came_of_it_is_what_was_made(moments):
     st.lists(st.tuples(st.floats(0, 30), st.floats(-0.3, 0.2)), max_size=6),
     st.lists(st.floats(-2, 32), min_size=1, max_size=6),
 )
-def test_the_critic_sees_how_far_and_how_high_the_next_obstacles_are(runner, obstacles, positions):
-    env, policy = runner
-    episode = Episode(env, policy, np.zeros(policy.num_params), seed=1, action_repeat=2)
-    episode.run(0)
-    rows = np.array([(x, y, 0.1) for x, y in sorted(obstacles)]).reshape(-1, 3)
-    one, n = disturbed.moment(episode), len(positions)
-    now = disturbed.Moment(*(np.repeat(np.array(each)[None], n, axis=0) for each in one))
-    now = now._replace(x=np.array(positions))
-    seen = disturbed.features(now, episode.course._replace(obstacles=rows))
+def test_the_critic_sees_how_far_and_how_high_the_next_obstacles_are(obstacles, positions):
+    rows, n = np.array([(x, y, 0.1) for x, y in sorted(obstacles)]).reshape(-1, 3), len(positions)
+    now = disturbed.Moment(np.zeros((n, 1)), np.zeros((n, 18)), np.array(positions), np.zeros(n), np.zeros(n))
+    seen = disturbed.features(now, rows)
     for x, row in zip(positions, seen[:, -7:-1], strict=True):
         near = [each for each in rows if each[0] >= x - 0.5][:3]
         expected = [[min(center - x, 4.0), 10 * max(height + 0.1, 0.0)] for center, height, _ in near]

@@ -120,6 +120,12 @@ SIZES = (len(NAMES_GAIT), MUSCLES)
 """Layer sizes of that policy, without the clock."""
 
 
+def waves(cycles: Array) -> Array:
+    """The clock's at these phases, shape (n, 2 HARMONICS): sine and cosine of each harmonic."""
+    angles = 2 * np.pi * cycles[:, None] * np.arange(1, HARMONICS + 1)
+    return np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(len(cycles), -1)
+
+
 def num_params() -> tuple[int, ...]:
     """How many parameters gaits have, by their reflexes: none, balance, all."""
     return tuple(len(selection) for selection in SELECTION.values())

@@ -8,7 +8,7 @@ flight phase and an upright trunk, where one from typical values finds crouched 
 import numpy as np
 from numpy.typing import NDArray
 
-from es.policies.gait_weights import HARMONICS, NUM_PARAMS, SETTINGS
+from es.policies.gait_weights import NUM_PARAMS, SETTINGS, waves
 
 Array = NDArray[np.float64]
 
@@ -30,10 +30,9 @@ def parameters(phase: float) -> Array:
     """
     theta = np.zeros(NUM_PARAMS)
     names = [setting.name for setting in SETTINGS]
-    turns = 2 * np.pi * (np.array(_CYCLE) - phase)
-    waves = [f(k * turns) for k in range(1, HARMONICS + 1) for f in (np.sin, np.cos)]
+    terms = np.column_stack([np.ones(len(_CYCLE)), waves(np.array(_CYCLE) - phase)])
     for joint, degrees in _DEGREES.items():
-        series, *_ = np.linalg.lstsq(np.column_stack([np.ones_like(turns), *waves]), np.radians(degrees))
+        series, *_ = np.linalg.lstsq(terms, np.radians(degrees))
         first = names.index(f"{joint}_offset")
         for i, value in enumerate(series, start=first):
             theta[i] = (value - SETTINGS[i].typical) / SETTINGS[i].unit

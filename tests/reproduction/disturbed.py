@@ -13,9 +13,9 @@ from es.envs.gait_observation import NAMES_GAIT
 from es.envs.observations import mirror
 from es.envs.physics import STEP_SECONDS
 from es.native.network import taken_over
-from es.native.rollout import OK, Course
+from es.native.rollout import OK
 from es.native.state import ACTIVATION, FIBER
-from es.policies.gait_weights import HARMONICS, MUSCLES
+from es.policies.gait_weights import MUSCLES, waves
 from es.policies.residual import Residual
 from tests.reproduction.critic import Critic, Lesson, joined, value
 from tests.reproduction.gait_run import made
@@ -118,7 +118,7 @@ def _experience(episode: Episode, task: Task, residual: Residual, seed: int) -> 
         outcome = episode.run(outcome.actions + 1, task.noise * disturbances[-1][None])
         metres.append(outcome.metres)
     now = Moment(*map(np.array, zip(*moments, strict=True)))
-    seen, left = features(now, episode.course), episode.rules.max_steps * STEP_SECONDS - now.seconds
+    seen, left = features(now, episode.course.obstacles), episode.rules.max_steps * STEP_SECONDS - now.seconds
     survived = not (outcome.fell or outcome.stopped or outcome.ending != OK)
     if not survived:
         metres[-1] -= task.fall
@@ -165,23 +165,17 @@ def inputs(values: Array, cycles: Array) -> Array:
         values: observations, shape (n, size).
         cycles: phases of the clock, shape (n,).
     """
-    right = np.concatenate([values, _waves(cycles)], axis=1)
-    left = np.concatenate([values[:, _MIRRORED], _waves(cycles + 0.5)], axis=1)
+    right = np.concatenate([values, waves(cycles)], axis=1)
+    left = np.concatenate([values[:, _MIRRORED], waves(cycles + 0.5)], axis=1)
     return np.stack([right, left], axis=1)
 
 
-def _waves(cycles: Array) -> Array:
-    angles = 2 * np.pi * cycles[..., None] * np.arange(1, HARMONICS + 1)
-    waves: Array = np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(*angles.shape[:-1], -1)
-    return waves
-
-
-def features(now: Moment, course: Course) -> Array:
-    """What the critic sees of moments of a run on a course, shape (n, features)."""
+def features(now: Moment, obstacles: Array) -> Array:
+    """What the critic sees of moments of a run over obstacles, ascending in x, shape (n, features)."""
     nothing = np.tile([np.inf, -1.0, 0.0], (OBSTACLES, 1))
-    first = np.searchsorted(course.obstacles[:, 0], now.x - 0.5)
-    near = np.concatenate([course.obstacles, nothing])[first[:, None] + np.arange(OBSTACLES)]
+    first = np.searchsorted(obstacles[:, 0], now.x - 0.5)
+    near = np.concatenate([obstacles, nothing])[first[:, None] + np.arange(OBSTACLES)]
     distance = np.minimum(near[..., 0] - now.x[:, None], FAR)
     height = 10 * np.maximum(near[..., 1] + 0.1, 0.0)
-    parts = [now.values, now.activations, _waves(now.cycles), distance, height, now.seconds[:, None] / 10]
+    parts = [now.values, now.activations, waves(now.cycles), distance, height, now.seconds[:, None] / 10]
     return np.concatenate(parts, axis=1)
