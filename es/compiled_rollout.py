@@ -5,7 +5,7 @@ An `Episode` can also stop on the way and go on.
 """
 
 import time
-from typing import Any
+from typing import Any, TypeGuard
 
 import gymnasium
 import numpy as np
@@ -17,21 +17,22 @@ from es.envs.learning_to_run import LearningToRun
 from es.native import rollout as native
 from es.native.physics import NativePhysics
 from es.obs_norm import Normalizer, ObservationStatistics
-from es.policies.heads import BinnedHead, ClippedHead, SquashedHead
-from es.policies.policy import Policy
+from es.policies.compiled_head import CompiledHead, compiled_head
+from es.policies.policy import NetworkPolicy, Policy
 from es.rollout import Rollout, finite
 
 Array = NDArray[np.float64]
 
 
-def applies(env: gymnasium.Env[Any, Any], policy: Policy) -> bool:
+def applies(policy: Policy, env: gymnasium.Env[Any, Any]) -> TypeGuard[NetworkPolicy]:
     """Whether this environment and this policy can run in one compiled call."""
     while isinstance(env, OrderEnforcing | PassiveEnvChecker):
         env = env.env
     return (
         type(env) is LearningToRun
         and isinstance(env.physics, NativePhysics)
-        and isinstance(policy.head, SquashedHead | ClippedHead | BinnedHead)
+        and isinstance(policy, NetworkPolicy)
+        and isinstance(policy.head, CompiledHead)
     )
 
 
@@ -48,7 +49,7 @@ class Episode:
     def __init__(
         self,
         env: gymnasium.Env[Any, Any],
-        policy: Policy,
+        policy: NetworkPolicy,
         theta: Array,
         *,
         seed: int,
@@ -71,7 +72,8 @@ class Episode:
         )
         self.seen = np.empty((self._actions if collect_statistics else 0, rules.size))
         self.acting = policy.start(theta, normalizer(observation) if normalizer else observation)
-        self._head, self._normalization = _head(policy), _normalization(normalizer)
+        head: Any = policy.head  # `applies` found it to be one of these
+        self._head, self._normalization = compiled_head(head), _normalization(normalizer)
         self._simulation = task.physics.simulation()
         self.course: native.Course = task.told()
         self.moment = native.start(rules, len(self.course.spheres))
@@ -116,7 +118,7 @@ class Episode:
 
 
 def rollout(
-    env: gymnasium.Env[Any, Any], policy: Policy, theta: Array, *, seed: int, **settings: Any
+    env: gymnasium.Env[Any, Any], policy: NetworkPolicy, theta: Array, *, seed: int, **settings: Any
 ) -> Rollout:
     """Run one episode to its end; arguments as for `Episode`."""
     began = time.perf_counter()
@@ -141,16 +143,6 @@ def rollout(
             "failed": float(broken),
         }
     return Rollout(total, outcome.sign_return, outcome.length, failed, error, metrics, statistics, seconds)
-
-
-def _head(policy: Policy) -> native.Head:
-    head: Any = policy.head  # `applies` found it to be one of these
-    no_mask, no_values = np.empty(0, dtype=np.bool_), np.empty((0, 0))
-    if isinstance(head, SquashedHead):
-        return native.Head(head.bottom, head.top, head.bounded, head.bias, head.gain, False, no_values)
-    if isinstance(head, ClippedHead):
-        return native.Head(head.low, head.high, no_mask, 0.0, 1.0, True, no_values)
-    return native.Head(np.empty(0), np.empty(0), no_mask, 0.0, 1.0, False, head.values)
 
 
 def _normalization(normalizer: Normalizer | None) -> native.Normalization:

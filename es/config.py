@@ -170,7 +170,37 @@ class Gait(_Section, frozen=True, kw_only=True, tag_field="kind", tag="gait"):
             )
 
 
-AnyPolicy = Linear | MLP | Symmetric | Gait
+class Planner(_Section, frozen=True, kw_only=True, tag_field="kind", tag="planner"):
+    """A gait whose drives are searched for while it runs, on the compiled twin (`es.policies.planner`).
+
+    It sees the challenge's own 41 values. Its parameters are the gait's, and those of a small network that
+    tells the search what a moment is worth. It goes on from such a gait by `warm_start`.
+    """
+
+    gait: Gait
+    """The runner that it plans around."""
+    samples: Annotated[int, Meta(ge=4, le=10_000)] = 64
+    """Plans that are tried at a time."""
+    best: Annotated[int, Meta(ge=1, le=10_000)] = 16
+    """Of these, how many make the plan that is followed: their mean."""
+    spread: Positive = 0.6
+    """Standard deviation of what a try adds to each drive, before the head."""
+    hold: Annotated[float, Meta(gt=0, le=1)] = 0.08
+    """For how many seconds a push is held, and a plan followed until the next is made."""
+    pushes: Annotated[int, Meta(ge=1, le=100)] = 7
+    """That a plan has, one after the other."""
+    ahead: Annotated[float, Meta(gt=0, le=10)] = 1.12
+    """How many seconds a try is followed; after its pushes the gait acts alone."""
+    hidden: Annotated[int, Meta(ge=1, le=1000)] = 32
+    """Units in each of the two hidden layers of that network."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no single field can see."""
+        if self.best > self.samples:
+            raise ValueError(f"policy.best = {self.best} is more than policy.samples = {self.samples}")
+
+
+AnyPolicy = Linear | MLP | Symmetric | Gait | Planner
 
 
 class Adam(_Section, frozen=True, kw_only=True, tag_field="kind", tag="adam"):

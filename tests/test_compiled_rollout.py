@@ -156,7 +156,7 @@ def test_it_applies_to_the_twin_alone():
         (envs.make(config.Environment(id="CartPole-v1")), False),
     ]:
         policy = policies.make(linear, env, action_repeat=1)
-        assert compiled_rollout.applies(env, policy) is expected
+        assert compiled_rollout.applies(policy, env) is expected
 
 
 def gait_episode(seed: int, scale: float) -> compiled_rollout.Episode:

@@ -14,7 +14,7 @@ from es.envs.gait_observation import NAMES_GAIT
 from es.envs.observations import mirror
 from es.errors import ExperimentError
 from es.policies.gait_weights import NUM_PARAMS, OVER
-from es.policies.policy import Policy, bound
+from es.policies.policy import Bound, Policy
 from es.policies.residual import UNIT, Residual
 from tests.gaits import HEAD, policy_of
 
@@ -29,7 +29,7 @@ def make(hidden: int | None, reflexes: config.Reflexes = "none", *, opening: flo
 
 def outputs(policy: Policy, theta: np.ndarray, observation: np.ndarray) -> np.ndarray:
     """What the head gets of the first action, when the clock stands at 0: right leg, left leg."""
-    return bound(lambda first: policy.start(theta, first), np.copy)(observation).reshape(2, MUSCLES)
+    return Bound(lambda first: policy.start(theta, first), np.copy)(observation).reshape(2, MUSCLES)
 
 
 @given(st.integers(0, 50), st.integers(0, 2**32))

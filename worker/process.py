@@ -219,7 +219,7 @@ class Evaluator:
 
 def _run(env: envs.Env, policy: Policy, theta: Array, **settings: Any) -> Rollout:
     """An episode, in one compiled call where that is possible; the result is the same."""
-    if compiled_rollout.applies(env, policy):
+    if compiled_rollout.applies(policy, env):
         return compiled_rollout.rollout(env, policy, theta, **settings)
     return rollout(env, policy.bind(theta), **settings)
 

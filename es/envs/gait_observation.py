@@ -54,7 +54,9 @@ NAMES_GAIT = (
 )
 """Names of the values."""
 
-NOWHERE = (-100.0, 0.0, 0.0)
+Obstacle = tuple[float, float, float]
+"""x, y, visible radius, m."""
+NOWHERE: Obstacle = (-100.0, 0.0, 0.0)
 
 
 class GaitObservation:
@@ -66,6 +68,11 @@ class GaitObservation:
     def reset(self) -> None:
         """Start a new episode."""
         self._behind = self._ahead = NOWHERE
+
+    @property
+    def remembered(self) -> tuple[Obstacle, Obstacle]:
+        """The obstacle passed last and the one ahead; ``NOWHERE`` if there was none."""
+        return self._behind, self._ahead
 
     def __call__(self, observation: Array) -> Array:
         """Take the next observation of the episode, shape (41,), and return the values."""

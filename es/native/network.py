@@ -65,6 +65,15 @@ def taken_over(network: Network, opening: Opening) -> float:
     return opening.actions * (opening.network.cycles - network.cycles) + opening.turn
 
 
+def cycles(network: Network, opening: Opening, actions: int, shift: float) -> float:
+    """The phase of the clock after so many actions, before the next one; see ``outputs`` for ``shift``."""
+    if actions < opening.actions:
+        return actions * opening.network.cycles + shift
+    if actions == opening.actions:
+        shift += taken_over(network, opening)
+    return actions * network.cycles + shift
+
+
 @entry_point
 def outputs(
     theta: Array,

@@ -5,6 +5,8 @@ Everything here rounds as numpy does, operation by operation.
 
 import math
 
+import numpy as np
+
 from es.envs import gait_observation as gait
 from es.envs import observations as relative
 from es.envs.physics import STEP_SECONDS
@@ -40,6 +42,13 @@ def forget(kind: int, memory: Array) -> None:
         memory[_AHEAD], memory[_AHEAD + 2] = 2.0, 0.1
     else:
         memory[_BEHIND] = memory[_AHEAD] = _NOWHERE
+
+
+def remembering(behind: gait.Obstacle, ahead: gait.Obstacle) -> Array:
+    """What is remembered after one step among these obstacles, each x, y, radius, by the gait observation."""
+    memory = np.zeros(MEMORY)
+    memory[_BEHIND : _BEHIND + 3], memory[_AHEAD : _AHEAD + 3] = behind, ahead
+    return memory
 
 
 @rounded

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from es.errors import ExperimentError
 from es.native.network import Opening
 from es.policies.gait import Gait, num_residual
-from es.policies.policy import Acting, Policy
+from es.policies.policy import Acting, NetworkPolicy
 
 Array = NDArray[np.float64]
 
 
-class OpenedGait(Policy):
+class OpenedGait(NetworkPolicy):
     """A gait whose first actions are another one's, of the same kind.
 
     Its parameters are those of the gait, how far the clock is turned on when it takes over (cycles), those of

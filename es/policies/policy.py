@@ -1,6 +1,5 @@
 """What every policy can do, and how one acts in an episode."""
 
-import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
@@ -38,18 +37,26 @@ class Policy(ABC):
         """
 
     @abstractmethod
+    def bind(self, theta: Array) -> Callable[[Array], Any]:
+        """The policy with these parameters: observation, shape (sizes[0],), to action.
+
+        What it returns remembers the episode. So bind anew for each one.
+        """
+
+
+class NetworkPolicy(Policy):
+    """A policy that acts with a network, after an opening perhaps, which compiled code can apply."""
+
+    @abstractmethod
     def start(self, theta: Array, observation: Array) -> Acting:
         """What acts in an episode that begins with this observation, shape (sizes[0],)."""
 
     def bind(self, theta: Array) -> Callable[[Array], Any]:
-        """The policy with these parameters: observation, shape (sizes[0],), to action.
-
-        It counts its calls, for the clock and for the opening's end. So bind anew for each episode.
-        """
-        return bound(lambda observation: self.start(theta, observation), self.head)
+        """The policy with these parameters; it counts its calls, for the clock and for the opening's end."""
+        return Bound(lambda observation: self.start(theta, observation), self.head)
 
 
-class OneNetwork(Policy):
+class OneNetwork(NetworkPolicy):
     """A policy that acts with one network in every episode, from the first action on."""
 
     @abstractmethod
@@ -62,27 +69,32 @@ class OneNetwork(Policy):
         return acting, no_opening(acting)
 
 
-def bound(start: Callable[[Array], Acting], head: Callable[[Array], Any]) -> Callable[[Array], Any]:
-    """A function from observation to action for one episode, whose networks its first observation decides."""
-    actions = itertools.count()
-    shift = np.zeros(1)
-    acting: Network
-    opening: Opening
-    scratch: Array
-    out: Array
+class Bound:
+    """A function from observation to action for one episode, whose networks its first observation decides.
 
-    def act(observation: Array) -> Any:
-        nonlocal acting, opening, scratch, out
+    ``actions`` counts its calls, ``shift``, shape (1,), is how far steering has moved the clock, ``acting``
+    are the networks, from the first call on.
+    """
+
+    def __init__(self, start: Callable[[Array], Acting], head: Callable[[Array], Any]) -> None:
+        self._start = start
+        self._head = head
+        self.actions = 0
+        self.shift = np.zeros(1)
+        self.acting: Acting
+
+    def __call__(self, observation: Array, push: Array | None = None) -> Any:
+        """The next action; a push, of the networks' outputs' shape, is added to these."""
         observation = np.ascontiguousarray(observation)
-        action = next(actions)
-        if action == 0:
-            acting, opening = start(observation)
-            scratch = np.empty(2 * int(acting.sizes.max()))
-            out = np.empty((2 if acting.mirror.size else 1) * int(acting.sizes[-1]))
-        if action == opening.actions:
-            shift[0] += network.taken_over(acting, opening)
-        now = opening.network if action < opening.actions else acting
-        network.outputs(*now, action, shift, observation, scratch, out)
-        return head(out)
-
-    return act
+        if self.actions == 0:
+            self.acting = self._start(observation)
+            sizes, mirror = self.acting[0].sizes, self.acting[0].mirror
+            self._scratch = np.empty(2 * int(sizes.max()))
+            self._out = np.empty((2 if mirror.size else 1) * int(sizes[-1]))
+        later, opening = self.acting
+        if self.actions == opening.actions:
+            self.shift[0] += network.taken_over(later, opening)
+        now = opening.network if self.actions < opening.actions else later
+        network.outputs(*now, self.actions, self.shift, observation, self._scratch, self._out)
+        self.actions += 1
+        return self._head(self._out if push is None else self._out + push)

@@ -15,7 +15,7 @@ from es.policies.gait import Gait
 from es.policies.gait_weights import STEERED_BY
 from es.policies.mlp import MLP
 from es.policies.opening import OpenedGait
-from es.policies.policy import Policy
+from es.policies.policy import NetworkPolicy, Policy
 from es.policies.residual import Residual
 from es.policies.schedule import ScheduledGait
 from es.policies.symmetric import NO_CLOCK, Clock, Symmetric
@@ -42,6 +42,8 @@ def make(
     shape = env.observation_space.shape
     if shape is None or len(shape) != 1:
         raise ExperimentError(f"environment.id: expected flat observations, got {env.observation_space}")
+    if isinstance(policy, config.Planner):
+        return _planner(policy, env, action_repeat)
     if isinstance(policy, config.Symmetric | config.Gait):
         return _legged(policy, env, action_repeat)
     head = heads.make(policy.head, env.action_space)
@@ -79,17 +81,7 @@ def _legged(
                 "policy.kind = 'gait': expected environment.arguments.observation = 'gait', got "
                 f"{len(names)} other values"
             )
-        seconds = STEP_SECONDS * action_repeat
-        residual = Residual(policy.residual.hidden) if policy.residual else None
-        gait = Gait(
-            head,
-            policy.clock_hz * seconds,
-            reflexes=policy.reflexes,
-            start=policy.start,
-            residual=residual,
-        )
-        whole = OpenedGait(gait, round(policy.opening / seconds)) if policy.opening else gait
-        return ScheduledGait(whole, policy.strengths) if policy.strengths else whole
+        return _gait(policy, head, action_repeat)
     clock = NO_CLOCK
     if policy.clock_hz is not None:
         cycles = policy.clock_hz * STEP_SECONDS * action_repeat
@@ -101,3 +93,30 @@ def _legged(
         steered_by = STEERED_BY if policy.clock_steered else ()
         clock = Clock(cycles, policy.clock_harmonics, policy.clock_learned, steered_by)
     return Symmetric(mirror(names), policy.hidden, policy.activation, head, clock)
+
+
+def _gait(policy: config.Gait, head: heads.Head, action_repeat: int) -> NetworkPolicy:
+    seconds = STEP_SECONDS * action_repeat
+    residual = Residual(policy.residual.hidden) if policy.residual else None
+    gait = Gait(
+        head,
+        policy.clock_hz * seconds,
+        reflexes=policy.reflexes,
+        start=policy.start,
+        residual=residual,
+    )
+    whole = OpenedGait(gait, round(policy.opening / seconds)) if policy.opening else gait
+    return ScheduledGait(whole, policy.strengths) if policy.strengths else whole
+
+
+def _planner(policy: config.Planner, env: gymnasium.Env[Any, Any], action_repeat: int) -> Policy:
+    from es.policies.planner import Planner  # only hosts that plan need the twin
+
+    task: Any = env.unwrapped
+    if getattr(task, "observation_names", None) != NAMES_41:
+        raise ExperimentError(
+            "policy.kind = 'planner': expected es/LearningToRun-v0 with environment.arguments.observation = "
+            f"'41', got {env.spec.id if env.spec else env} with {env.observation_space.shape} values"
+        )
+    gait = _gait(policy.gait, heads.make(policy.gait.head, env.action_space), action_repeat)
+    return Planner(gait, policy, action_repeat, task.rules().max_steps)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from es.envs.gait_observation import NAMES_GAIT
 from es.policies.gait import Gait
 from es.policies.opening import OpenedGait
-from es.policies.policy import Acting, Policy
+from es.policies.policy import Acting, NetworkPolicy
 
 Array = NDArray[np.float64]
 
@@ -23,7 +23,7 @@ _UNIT = 0.2
 """Of strength in the observation, which counts from the mean."""
 
 
-class ScheduledGait(Policy):
+class ScheduledGait(NetworkPolicy):
     """A gait, with or without an opening, whose numbers follow the strength that an episode begins with.
 
     Its parameters are those of the gait of mean strength, residual included, and then for each other strength

@@ -91,7 +91,7 @@ def returns(
         if not locked_joints:
             task._physics = NativePhysics("rkm", accuracy, locked_joints=False)
         policy = policies.make(case.policy, env, action_repeat=2)
-        if compiled_rollout.applies(env, policy):
+        if compiled_rollout.applies(policy, env):
             episode = compiled_rollout.rollout(env, policy, case.theta, seed=case.seed, action_repeat=2)
         else:
             episode = rollout(env, policy.bind(case.theta), seed=case.seed, action_repeat=2)

@@ -12,7 +12,7 @@ from es.compiled_rollout import Episode
 from es.envs.gait_observation import NAMES_GAIT
 from es.envs.observations import mirror
 from es.envs.physics import STEP_SECONDS
-from es.native.network import taken_over
+from es.native.network import cycles
 from es.native.rollout import OK
 from es.native.state import ACTIVATION, FIBER
 from es.policies.gait_weights import MUSCLES, waves
@@ -150,12 +150,10 @@ def advantages(rewards: Array, values: Array, decay: float) -> Array:
 def moment(episode: Episode) -> Moment:
     """An episode's, before its next action."""
     now, (network, opening) = episode.moment, episode.acting
-    length, actions, shift = int(now.counts[0]), int(now.counts[1]), float(now.shift[0])
-    if actions == opening.actions:
-        shift += taken_over(network, opening)
-    cycles = actions * (opening.network if actions < opening.actions else network).cycles + shift
+    length, actions = now.counts.tolist()
+    phase = cycles(network, opening, actions, float(now.shift[0]))
     activations = episode.state[ACTIVATION:FIBER].copy()
-    return Moment(now.values.copy(), activations, now.basic[1], length * STEP_SECONDS, cycles)
+    return Moment(now.values.copy(), activations, now.basic[1], length * STEP_SECONDS, phase)
 
 
 def inputs(values: Array, cycles: Array) -> Array:
