@@ -7,6 +7,7 @@ one a runner knows nothing, and foresees none.
 """
 
 import contextlib
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -55,9 +56,17 @@ class Foresight:
         theta: its parameters.
         action_repeat: environment steps for which an action is held.
         max_steps: environment steps of an episode.
+        known: obstacles that the runner need not see to know of.
     """
 
-    def __init__(self, gait: NetworkPolicy, theta: Array, action_repeat: int, max_steps: int) -> None:
+    def __init__(
+        self,
+        gait: NetworkPolicy,
+        theta: Array,
+        action_repeat: int,
+        max_steps: int,
+        known: Sequence[Obstacle] = (),
+    ) -> None:
         self._gait, self._theta = gait, theta
         self._twin = LearningToRun(
             difficulty=0,
@@ -73,7 +82,7 @@ class Foresight:
         self._act = Bound(lambda values: gait.start(theta, values), head)
         self._head = compiled_head(head)
         self._present = GaitObservation()
-        self._obstacles: list[Obstacle] = []
+        self._obstacles = [*known]
         self._simulation: native.Simulation
         self._course: native.Course
 
@@ -82,7 +91,8 @@ class Foresight:
         self._observation = observation
         self._values = self._present(observation)
         _, ahead = self._present.remembered
-        seen = observation[38] != NOTHING_AHEAD and ahead not in self._obstacles
+        known = ahead[1:] in [obstacle[1:] for obstacle in self._obstacles]
+        seen = observation[38] != NOTHING_AHEAD and not known
         if seen:
             self._obstacles.append(ahead)
         if seen or not self._act.actions:

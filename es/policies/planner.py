@@ -7,17 +7,18 @@ integral control (G. Williams, A. Aldrich, E. Theodorou 2017, J. Guidance Contro
 with what a moment is worth at the end of a try (`es.policies.worth`).
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from es import config
+from es.envs.gait_observation import Obstacle
 from es.envs.observations import NAMES_41
 from es.envs.physics import MUSCLES, STEP_SECONDS
 from es.errors import ExperimentError
 from es.policies import worth
-from es.policies.foresight import Foresight
+from es.policies.foresight import Ahead, Foresight
 from es.policies.policy import NetworkPolicy, Policy
 from es.policies.worth import Worth
 
@@ -30,7 +31,8 @@ SEED = 1
 class Planner(Policy):
     """From the challenge's 41 values to excitations.
 
-    Its parameters are the gait's, then those of what tells a moment's worth.
+    Its parameters are the gait's, then those of what tells a moment's worth. ``hold`` is for how many actions
+    a push is held, ``ahead`` how many a try takes.
 
     Args:
         gait: that it plans around, with a head that can be compiled.
@@ -45,8 +47,8 @@ class Planner(Policy):
         self._gait, self._settings = gait, settings
         self._action_repeat, self._max_steps = action_repeat, max_steps
         seconds = STEP_SECONDS * action_repeat
-        self._hold = max(1, round(settings.hold / seconds))
-        self._ahead = max(1, round(settings.ahead / seconds))
+        self.hold = max(1, round(settings.hold / seconds))
+        self.ahead = max(1, round(settings.ahead / seconds))
         self.sizes = (len(NAMES_41), *gait.sizes, settings.hidden)
         self.num_params = gait.num_params + worth.count_params(settings.hidden)
         self.head = gait.head
@@ -70,36 +72,63 @@ class Planner(Policy):
             )
         return self._with_worth(self._gait.widen(theta, sizes, rng))
 
-    def bind(self, theta: Array) -> Callable[[Array], Array]:
+    def bind(self, theta: Array) -> "Planning":
         """The runner with these parameters: observation, shape (41,), to excitations, shape (18,)."""
-        gait, rest = np.split(theta, [self._gait.num_params])
-        foresight = Foresight(self._gait, gait, self._action_repeat, self._max_steps)
-        valued, settings = Worth(rest, self._settings.hidden), self._settings
-        rng = np.random.default_rng(SEED)
-        plan = np.zeros((settings.pushes, MUSCLES))
-        held = 0
+        valued = Worth(theta[self._gait.num_params :], self._settings.hidden)
+        return Planning(self.foresight(theta), valued, self._settings, self.hold, self.ahead)
 
-        def act(observation: Array) -> Array:
-            nonlocal plan, held
-            foresight.observe(observation)
-            if held == self._hold:
-                plan, held = np.concatenate([plan[1:], np.zeros((1, MUSCLES))]), 0
-            if held == 0:
-                plan = self._improved(plan, foresight, valued, rng)
-            held += 1
-            return foresight.act(plan[0])
-
-        return act
-
-    def _improved(self, plan: Array, foresight: Foresight, valued: Worth, rng: np.random.Generator) -> Array:
-        """The mean of the best of many tries around a plan; that plan, and none, are among them."""
-        settings = self._settings
-        tries = plan + settings.spread * rng.standard_normal((settings.samples, *plan.shape))
-        tries[0], tries[1] = plan, 0.0
-        ends = [valued(foresight.ahead(np.repeat(each, self._hold, axis=0), self._ahead)) for each in tries]
-        best = np.argsort(-np.array(ends), kind="stable")[: settings.best]
-        improved: Array = tries[best].mean(axis=0)
-        return improved
+    def foresight(self, theta: Array, known: Sequence[Obstacle] = ()) -> Foresight:
+        """What it foresees in an episode, with these parameters; see there for ``known``."""
+        gait = theta[: self._gait.num_params]
+        return Foresight(self._gait, gait, self._action_repeat, self._max_steps, known)
 
     def _with_worth(self, gait: Array) -> Array:
         return np.concatenate([gait, np.zeros(self.num_params - gait.size)])
+
+
+class Planning:
+    """A planner in an episode, called with each observation in turn.
+
+    ``plan``, shape (pushes, 18), is what it follows, right leg first; ``tries``, shape (samples, pushes, 18),
+    and ``ends`` are those of its last search.
+
+    Args:
+        foresight: of the episode.
+        worth: of where a try ends.
+        settings: how it plans.
+        hold: actions for which a push is held, and a plan followed.
+        ahead: actions that a try takes.
+    """
+
+    def __init__(
+        self, foresight: Foresight, worth: Worth, settings: config.Planner, hold: int, ahead: int
+    ) -> None:
+        self._foresight, self._worth, self._settings = foresight, worth, settings
+        self._hold, self._ahead = hold, ahead
+        self._rng = np.random.default_rng(SEED)
+        self._actions = 0
+        self.plan = np.zeros((settings.pushes, MUSCLES))
+        self.tries = np.empty((0, *self.plan.shape))
+        self.ends: list[Ahead] = []
+
+    def __call__(self, observation: Array) -> Array:
+        """The next action."""
+        self._foresight.observe(observation)
+        if self._actions % self._hold == 0:
+            if self._actions:
+                self.plan = np.concatenate([self.plan[1:], np.zeros((1, MUSCLES))])
+            self._improve()
+        self._actions += 1
+        return self._foresight.act(self.plan[0])
+
+    def _improve(self) -> None:
+        """Take the mean of the best of many tries around the plan; itself, and no push, are among them."""
+        settings = self._settings
+        draws = self._rng.standard_normal((settings.samples, *self.plan.shape))
+        self.tries = self.plan + settings.spread * draws
+        self.tries[0], self.tries[1] = self.plan, 0.0
+        rows = (np.repeat(each, self._hold, axis=0) for each in self.tries)
+        self.ends = [self._foresight.ahead(row, self._ahead) for row in rows]
+        worth = np.array([self._worth(end) for end in self.ends])
+        best = np.argsort(-worth, kind="stable")[: settings.best]
+        self.plan = self.tries[best].mean(axis=0)

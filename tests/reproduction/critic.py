@@ -5,16 +5,15 @@ episode, so that nothing is left to learn about the end of the time. It sees mor
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from es import config, optimizers
+from tests.reproduction import layers
 
 Array = NDArray[np.float64]
-Layers = list[NDArray[np.float32]]
 
 HIDDEN = (128, 128)
 ADAM = config.Adam(learning_rate=4e-4)
@@ -52,11 +51,7 @@ class Critic(NamedTuple):
 def begin(lesson: Lesson, rng: np.random.Generator) -> Critic:
     """A critic for moments like these, which has learned nothing yet."""
     sizes = (lesson.features.shape[1], *HIDDEN, 1)
-    layers = []
-    for inputs, units in pairwise(sizes):
-        scale = 0.1 if units == 1 else 1.0
-        layers += [scale * rng.standard_normal(units * inputs) / np.sqrt(inputs), np.zeros(units)]
-    theta, speeds = np.concatenate(layers), _speeds(lesson)
+    theta, speeds = layers.initial(sizes, rng), _speeds(lesson)
     mean, spread = lesson.features.mean(axis=0), lesson.features.std(axis=0) + 0.01
     speed = (float(speeds.mean()), float(speeds.std()) + 0.01)
     return Critic(theta, sizes, mean, spread, speed, optimizers.init(ADAM, theta.size))
@@ -64,8 +59,8 @@ def begin(lesson: Lesson, rng: np.random.Generator) -> Critic:
 
 def value(critic: Critic, features: Array, left: Array) -> Array:
     """Metres to be expected in the time that is left, s, shape (n,)."""
-    layers = _layers(critic.theta, critic.sizes)
-    raw = _forward(layers, _scaled(critic, features))[-1][:, 0]
+    network = layers.layers(critic.theta, critic.sizes)
+    raw = layers.forward(network, _scaled(critic, features))[-1][:, 0]
     mean, spread = critic.speed
     metres: Array = (mean + spread * raw) * np.maximum(left, SHORTEST)
     return metres
@@ -81,10 +76,10 @@ def learn(critic: Critic, lessons: Sequence[Lesson], rng: np.random.Generator, e
         order = rng.permutation(len(x))
         for first in range(0, len(x) - BATCH + 1, BATCH):
             batch = order[first : first + BATCH]
-            layers = _layers(theta, critic.sizes)
-            given = _forward(layers, x[batch])
+            network = layers.layers(theta, critic.sizes)
+            given = layers.forward(network, x[batch])
             error = np.clip(given[-1][:, 0] - wanted[batch], -_LARGEST_ERROR, _LARGEST_ERROR)
-            gradient = _backward(layers, given, error[:, None] / BATCH)
+            gradient = layers.backward(network, given, error[:, None] / BATCH)
             moments, step = optimizers.ascend(ADAM, moments, -gradient)
             theta = theta + step
     return critic._replace(theta=theta, moments=moments)
@@ -102,31 +97,3 @@ def _speeds(lesson: Lesson) -> Array:
 
 def _scaled(critic: Critic, features: Array) -> NDArray[np.float32]:
     return np.clip((features - critic.mean) / critic.spread, -_LIMIT, _LIMIT).astype(np.float32)
-
-
-def _layers(theta: Array, sizes: tuple[int, ...]) -> Layers:
-    """Weights, shape (units, inputs), and biases of each layer, in turn."""
-    single, layers, start = theta.astype(np.float32), [], 0
-    for inputs, units in pairwise(sizes):
-        end = start + units * inputs
-        layers += [single[start:end].reshape(units, inputs), single[end : end + units]]
-        start = end + units
-    return layers
-
-
-def _forward(layers: Layers, x: NDArray[np.float32]) -> Layers:
-    """What each layer gives, the inputs first; all but the last through a tanh."""
-    given = [x]
-    for weights, biases in zip(layers[::2], layers[1::2], strict=True):
-        x = given[-1] @ weights.T + biases
-        given.append(x if len(given) == len(layers) // 2 else np.tanh(x))
-    return given
-
-
-def _backward(layers: Layers, given: Layers, error: NDArray[np.float32]) -> Array:
-    """The gradient of a loss whose gradient of the last layer's outputs is ``error``, shape (n, 1)."""
-    parts: Layers = []
-    for weights, inputs in zip(reversed(layers[::2]), reversed(given[:-1]), strict=True):
-        parts = [(error.T @ inputs).ravel(), error.sum(axis=0), *parts]
-        error = (error @ weights) * (1.0 - inputs**2)
-    return np.concatenate(parts).astype(np.float64)
