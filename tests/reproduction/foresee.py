@@ -1,9 +1,9 @@
 """What a moment is worth to a planner: a network, fitted to where the tries of planned runs lead.
 
-`python -m tests.reproduction.foresee fast-runner runs/planned`, then `es evaluate planned`. Runs are planned on
-the compiled twin; at each plan the gait alone goes on from the ends of a few tries for `es.policies.worth.SPAN`
-seconds more, among all obstacles of the course, those included that the runner cannot know of. How far it
-comes, and whether it stays up, is what the network is to foresee.
+`python -m tests.reproduction.foresee fast-runner runs/planned`, then `es evaluate planned`. Runs are planned
+on the compiled twin; at each plan the gait alone goes on from the ends of a few tries for
+`es.policies.worth.SPAN` seconds more, among all obstacles of the course, those included that the runner
+cannot know of. How far it comes, and whether it stays up, is what the network is to foresee.
 """
 
 import os
@@ -213,8 +213,8 @@ def main(run: str, destination: Path, courses: int, rounds: int, seed: int, runs
             )
             shares = explained(samples, fitted, policy.hidden)
             click.echo(
-                f"round {number}: foresees {shares[0]:.0%} of the variance of metres, {shares[1]:.0%} of that "
-                f"of falls, in {len(samples.seen)} moments"
+                f"round {number}: foresees {shares[0]:.0%} of the variance of metres, {shares[1]:.0%} of "
+                f"that of falls, in {len(samples.seen)} moments"
             )
 
 
