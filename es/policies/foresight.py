@@ -51,6 +51,8 @@ class Ahead(NamedTuple):
 class Foresight:
     """Of one episode: in turn `observe`, `ahead` as often as one likes, and `act`.
 
+    ``obstacles`` are those it knows of by now, in the order that they became known.
+
     Args:
         gait: what acts.
         theta: its parameters.
@@ -82,7 +84,7 @@ class Foresight:
         self._act = Bound(lambda values: gait.start(theta, values), head)
         self._head = compiled_head(head)
         self._present = GaitObservation()
-        self._obstacles = [*known]
+        self.obstacles = [*known]
         self._simulation: native.Simulation
         self._course: native.Course
 
@@ -91,10 +93,10 @@ class Foresight:
         self._observation = observation
         self._values = self._present(observation)
         _, ahead = self._present.remembered
-        known = ahead[1:] in [obstacle[1:] for obstacle in self._obstacles]
+        known = ahead[1:] in [obstacle[1:] for obstacle in self.obstacles]
         seen = observation[38] != NOTHING_AHEAD and not known
         if seen:
-            self._obstacles.append(ahead)
+            self.obstacles.append(ahead)
         if seen or not self._act.actions:
             self._lay_out()
         state = self._simulation.y
@@ -116,7 +118,7 @@ class Foresight:
             basic=self._observation.copy(),
             values=self._values.copy(),
             memory=native_observation.remembering(*self._present.remembered),
-            deepest=np.zeros((len(self._obstacles), 2)),
+            deepest=np.zeros((len(self.obstacles), 2)),
             shift=self._act.shift.copy(),
             counts=np.array([done * self._rules.action_repeat, done]),
         )
@@ -157,7 +159,7 @@ class Foresight:
         """Lay out the obstacles known by now; but for the first time, all else stays as it is."""
         before = self._simulation.y.copy() if self._act.actions else None
         left, right = self._observation[36:38]
-        self._twin.reset(seed=0, options={"obstacles": self._obstacles, "strengths": (right, left)})
+        self._twin.reset(seed=0, options={"obstacles": self.obstacles, "strengths": (right, left)})
         physics: Any = self._twin.physics  # the twin's
         self._simulation, self._course = physics.simulation(), self._twin.told()
         if before is not None:
