@@ -181,7 +181,7 @@ class Planner(_Section, frozen=True, kw_only=True, tag_field="kind", tag="planne
     """The runner that it plans around."""
     samples: Annotated[int, Meta(ge=4, le=10_000)] = 64
     """Plans that are tried at a time."""
-    best: Annotated[int, Meta(ge=1, le=10_000)] = 16
+    best: Annotated[int, Meta(ge=1, le=10_000)] = 8
     """Of these, how many make the plan that is followed: their mean."""
     spread: Positive = 0.6
     """Standard deviation of what a try adds to each drive, before the head."""

@@ -1,4 +1,4 @@
-"""A runner that plans: the same plan each time, better than its gait, and parameters that go on from a gait's."""
+"""A runner that plans: the same plan each time, further than its gait, with parameters that go on from it."""
 
 import msgspec
 import numpy as np

@@ -152,7 +152,9 @@ def _for_raw(
     return np.concatenate([part.ravel() for part in parts])
 
 
-def begin(runs_dir: Path, name: str, destination: Path) -> tuple[RunDir, config.Experiment, MasterState]:
+def begin(
+    runs_dir: Path, name: str, destination: Path, samples: int, best: int
+) -> tuple[RunDir, config.Experiment, MasterState]:
     """A new run of a planner around a gait, which foresees nothing yet beyond what it tries.
 
     Raises:
@@ -164,7 +166,7 @@ def begin(runs_dir: Path, name: str, destination: Path) -> tuple[RunDir, config.
     arguments = {key: value for key, value in last.environment.arguments.items() if key not in Limits._fields}
     experiment = msgspec.structs.replace(
         last,
-        policy=config.Planner(gait=gait.policy),
+        policy=config.Planner(gait=gait.policy, samples=samples, best=best),
         environment=msgspec.structs.replace(last.environment, arguments=arguments | {"observation": "41"}),
         ramp=(),
         observation_normalization=config.ObservationNormalization(enabled=False),
@@ -183,13 +185,19 @@ def begin(runs_dir: Path, name: str, destination: Path) -> tuple[RunDir, config.
 @click.option("--courses", type=click.IntRange(1), default=20, show_default=True, help="Of a round.")
 @click.option("--rounds", type=click.IntRange(1), default=2, show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of courses and network.")
+@click.option("--samples", type=click.IntRange(4), default=64, show_default=True, help="Tries of a plan.")
+@click.option(
+    "--best", type=click.IntRange(1), default=8, show_default=True, help="Of these, what it follows."
+)
 @options.runs_dir
-def main(run: str, destination: Path, courses: int, rounds: int, seed: int, runs_dir: Path) -> None:
+def main(
+    run: str, destination: Path, courses: int, rounds: int, seed: int, samples: int, best: int, runs_dir: Path
+) -> None:
     """Make a planner of RUN, a gait, and write it to DESTINATION, a run like any other.
 
     After each round the network is fitted to all that was found, and the next one plans with it.
     """
-    copy, experiment, state = begin(runs_dir, run, destination)
+    copy, experiment, state = begin(runs_dir, run, destination, samples, best)
     policy = experiment.policy
     assert isinstance(policy, config.Planner)
     theta, own = state.parameters, worth.count_params(policy.hidden)
@@ -205,16 +213,16 @@ def main(run: str, destination: Path, courses: int, rounds: int, seed: int, runs
                 click.echo(
                     f"round {number}: {planned.metres:.1f} m{fell}; {len(planned.samples.seen)} moments"
                 )
-            samples = Samples(*(np.concatenate(each) for each in zip(*found, strict=True)))
-            fitted = fit(samples, policy.hidden, np.random.default_rng([seed, 3]))
+            together = Samples(*(np.concatenate(each) for each in zip(*found, strict=True)))
+            fitted = fit(together, policy.hidden, np.random.default_rng([seed, 3]))
             theta = np.concatenate([theta[:-own], fitted])
             copy.save_checkpoint(
                 experiment, state._replace(average=theta, search=state.search._replace(theta=theta))
             )
-            shares = explained(samples, fitted, policy.hidden)
+            shares = explained(together, fitted, policy.hidden)
             click.echo(
                 f"round {number}: foresees {shares[0]:.0%} of the variance of metres, {shares[1]:.0%} of "
-                f"that of falls, in {len(samples.seen)} moments"
+                f"that of falls, in {len(together.seen)} moments"
             )
 
 
