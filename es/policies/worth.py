@@ -20,8 +20,8 @@ Array = NDArray[np.float64]
 SPAN = 1.5
 """How far it foresees, s."""
 CRUISE = 1.0
-"""What each second after that counts for a runner that is still up then, m. It will run three times as far; but
-that its gait falls does not mean that it does, since it plans on."""
+"""What each second after that counts for a runner that is still up then, m. It will run three times as far,
+but that its gait falls does not mean that it does, since it plans on."""
 FALL = 6.0
 """What a fall costs beside the way that is not made, m."""
 OBSERVED = len(NAMES_GAIT) + MUSCLES

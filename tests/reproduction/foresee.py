@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
-import msgspec
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from es import config, optimizers, options
@@ -36,6 +36,8 @@ from tests.reproduction.gait_run import open_gait
 
 Array = NDArray[np.float64]
 
+AT_FIRST = 16
+"""Tries of a plan while nothing is known of their worth; the mean of all is followed: a disturbed gait."""
 FROM_A_PLAN = 6
 """Tries of each plan that are followed."""
 EPOCHS = 60
@@ -164,16 +166,16 @@ def begin(
     gait = open_gait(runs_dir, name)
     last = config.at_stage(gait.run.experiment(), gait.state.stage)
     arguments = {key: value for key, value in last.environment.arguments.items() if key not in Limits._fields}
-    experiment = msgspec.structs.replace(
+    experiment = replace(
         last,
         policy=config.Planner(gait=gait.policy, samples=samples, best=best),
-        environment=msgspec.structs.replace(last.environment, arguments=arguments | {"observation": "41"}),
+        environment=replace(last.environment, arguments=arguments | {"observation": "41"}),
         ramp=(),
         observation_normalization=config.ObservationNormalization(enabled=False),
         warm_start=config.WarmStart(checkpoint=str(gait.run.checkpoint_path(gait.state.generation))),
     )
     state = initial_state(experiment, stage_policy(experiment, 0))
-    experiment = msgspec.structs.replace(experiment, warm_start=None)
+    experiment = replace(experiment, warm_start=None)
     run = RunDir.create(destination.parent, experiment, destination.name, version("opensim-es"))
     run.save_checkpoint(experiment, state)
     return run, experiment, state
@@ -195,7 +197,8 @@ def main(
 ) -> None:
     """Make a planner of RUN, a gait, and write it to DESTINATION, a run like any other.
 
-    After each round the network is fitted to all that was found, and the next one plans with it.
+    In the first round the gait is disturbed, without a plan. After each the network is fitted to all that was
+    found, and the next one plans with it.
     """
     copy, experiment, state = begin(runs_dir, run, destination, samples, best)
     policy = experiment.policy
@@ -206,7 +209,8 @@ def main(
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         for number in range(1, rounds + 1):
             seeds = drawn.integers(10**9, 2**31, courses).tolist()
-            plan = partial(gather, experiment.environment, policy, theta)
+            planner = policy if number > 1 else replace(policy, samples=AT_FIRST, best=AT_FIRST)
+            plan = partial(gather, experiment.environment, planner, theta)
             for planned in pool.map(plan, seeds):
                 found.append(planned.samples)
                 fell = ", fell" if planned.fell else ""
