@@ -170,6 +170,7 @@ def begin(
         last,
         policy=config.Planner(gait=gait.policy, samples=samples, best=best),
         environment=replace(last.environment, arguments=arguments | {"observation": "41"}),
+        strategy=replace(last.strategy, average=0.0),
         ramp=(),
         observation_normalization=config.ObservationNormalization(enabled=False),
         warm_start=config.WarmStart(checkpoint=str(gait.run.checkpoint_path(gait.state.generation))),
@@ -220,9 +221,7 @@ def main(
             together = Samples(*(np.concatenate(each) for each in zip(*found, strict=True)))
             fitted = fit(together, policy.hidden, np.random.default_rng([seed, 3]))
             theta = np.concatenate([theta[:-own], fitted])
-            copy.save_checkpoint(
-                experiment, state._replace(average=theta, search=state.search._replace(theta=theta))
-            )
+            copy.save_checkpoint(experiment, state._replace(search=state.search._replace(theta=theta)))
             shares = explained(together, fitted, policy.hidden)
             click.echo(
                 f"round {number}: foresees {shares[0]:.0%} of the variance of metres, {shares[1]:.0%} of "
