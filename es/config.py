@@ -173,8 +173,9 @@ class Gait(_Section, frozen=True, kw_only=True, tag_field="kind", tag="gait"):
 class Planner(_Section, frozen=True, kw_only=True, tag_field="kind", tag="planner"):
     """A gait whose drives are searched for while it runs, on the compiled twin (`es.policies.planner`).
 
-    It sees the challenge's own 41 values. Its parameters are the gait's, and those of a small network that
-    tells the search what a moment is worth. It goes on from such a gait by `warm_start`.
+    It sees the challenge's own 41 values, and takes obstacles to be solid as 2017's were (0.1 m). Its
+    parameters are the gait's, and those of a small network that tells the search what a moment is worth. It
+    goes on from such a gait by `warm_start`.
     """
 
     gait: Gait
@@ -590,6 +591,11 @@ class Experiment(_Section, frozen=True, kw_only=True):
             raise ValueError(
                 "policy.strengths: expected observation_normalization.enabled = false, since normalized "
                 "observations do not tell a strength"
+            )
+        if isinstance(self.policy, Planner) and self.observation_normalization.enabled:
+            raise ValueError(
+                "policy.kind = 'planner': expected observation_normalization.enabled = false, since it plans "
+                "with the values as they are"
             )
         arguments = [ramp.argument for ramp in self.ramp]
         if len(set(arguments)) < len(arguments):

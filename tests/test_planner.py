@@ -117,6 +117,18 @@ def test_more_best_tries_than_tries_are_refused():
         msgspec.convert(raw, config.Planner)
 
 
+def test_normalized_observations_are_refused():
+    raw = {
+        "name": "x",
+        "environment": {"id": "es/LearningToRun-v0"},
+        "policy": {"kind": "planner", "gait": {"kind": "gait"}},
+        "budget": {"generations": 1},
+        "observation_normalization": {"enabled": True},
+    }
+    with pytest.raises(ExperimentError, match=r"expected observation_normalization\.enabled = false"):
+        config.convert(raw, "x")
+
+
 def there(rng: np.random.Generator, *, metres: float = 0.0, fell: bool = False, left: float = 5.0) -> Ahead:
     return Ahead(metres, fell, left, rng.random(worth.OBSERVED - MUSCLES), rng.random(MUSCLES), rng.random())
 
