@@ -81,7 +81,7 @@ class Foresight:
         )
         self._rules = self._twin.rules()._replace(action_repeat=action_repeat)
         head: Any = gait.head  # of one of the kinds that gaits have
-        self._act = Bound(lambda values: gait.start(theta, values), head)
+        self._act = Bound(lambda _: self._acting, head)  # `ahead` needs them before the first action
         self._head = compiled_head(head)
         self._present = GaitObservation()
         self.obstacles = [*known]

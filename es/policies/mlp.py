@@ -1,6 +1,8 @@
 """Fully connected policies over one flat parameter vector; without hidden layers, a linear policy."""
 
 import itertools
+from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ from es.policies.heads import Head
 from es.policies.policy import OneNetwork
 
 Array = NDArray[np.float64]
+F = TypeVar("F", bound=np.floating)
 
 _CODES: dict[Activation, int] = {
     "tanh": network.TANH,
@@ -28,7 +31,7 @@ def count_params(sizes: tuple[int, ...]) -> int:
     return sum(outputs * (inputs + 1) for inputs, outputs in itertools.pairwise(sizes))
 
 
-def layers(sizes: tuple[int, ...], theta: Array) -> list[tuple[Array, Array]]:
+def layers(sizes: Sequence[int], theta: NDArray[F]) -> list[tuple[NDArray[F], NDArray[F]]]:
     """Views of ``theta`` per layer: weights, shape (outputs, inputs), and biases, shape (outputs,)."""
     views, start = [], 0
     for inputs, outputs in itertools.pairwise(sizes):

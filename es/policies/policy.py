@@ -72,8 +72,7 @@ class OneNetwork(NetworkPolicy):
 class Bound:
     """A function from observation to action for one episode, whose networks its first observation decides.
 
-    ``actions`` counts its calls, ``shift``, shape (1,), is how far steering has moved the clock, ``acting``
-    are the networks, from the first call on.
+    ``actions`` counts its calls, ``shift``, shape (1,), is how far steering has moved the clock.
     """
 
     def __init__(self, start: Callable[[Array], Acting], head: Callable[[Array], Any]) -> None:
@@ -81,17 +80,16 @@ class Bound:
         self._head = head
         self.actions = 0
         self.shift = np.zeros(1)
-        self.acting: Acting
 
     def __call__(self, observation: Array, push: Array | None = None) -> Any:
         """The next action; a push, of the networks' outputs' shape, is added to these."""
         observation = np.ascontiguousarray(observation)
         if self.actions == 0:
-            self.acting = self._start(observation)
-            sizes, mirror = self.acting[0].sizes, self.acting[0].mirror
+            self._acting = self._start(observation)
+            sizes, mirror = self._acting[0].sizes, self._acting[0].mirror
             self._scratch = np.empty(2 * int(sizes.max()))
             self._out = np.empty((2 if mirror.size else 1) * int(sizes[-1]))
-        later, opening = self.acting
+        later, opening = self._acting
         if self.actions == opening.actions:
             self.shift[0] += network.taken_over(later, opening)
         now = opening.network if self.actions < opening.actions else later

@@ -4,16 +4,16 @@ A small network foresees both for the next seconds, from what the gait sees, the
 clock; without it, a plan would not shun a fall that comes after the end of what is tried.
 """
 
-from itertools import pairwise
-
 import numpy as np
 from numpy.typing import NDArray
 
 from es.envs.gait_observation import NAMES_GAIT
 from es.envs.physics import MUSCLES
-from es.native.network import TANH, Network, outputs
+from es.native import network
+from es.policies import mlp
 from es.policies.foresight import Ahead
 from es.policies.gait_weights import HARMONICS
+from es.policies.mlp import Layers
 
 Array = NDArray[np.float64]
 
@@ -36,18 +36,9 @@ class Worth:
     """
 
     def __init__(self, theta: Array, hidden: int) -> None:
-        none = np.empty(0)
-        self._network = Network(
-            theta=theta,
-            sizes=np.array(sizes(hidden), dtype=np.int64),
-            activation=TANH,
-            mirror=np.empty(0, dtype=np.int64),
-            cycles=0.0,
-            harmonics=HARMONICS,
-            steering=none,
-            steered_by=np.empty(0, dtype=np.int64),
-            skip=none,
-        )
+        inputs, *units, outputs = sizes(hidden)
+        plain = Layers(inputs, tuple(units), "tanh", outputs)
+        self._network = plain.network(theta)._replace(harmonics=HARMONICS)
         self._scratch, self._out = np.empty(2 * max(sizes(hidden))), np.empty(2)
 
     def __call__(self, there: Ahead) -> float:
@@ -55,7 +46,7 @@ class Worth:
         if there.fell:
             return there.metres - FALL
         observed = np.concatenate([there.values, there.activations])
-        outputs(*self._network, 0, np.array([there.phase]), observed, self._scratch, self._out)
+        network.outputs(*self._network, 0, np.array([there.phase]), observed, self._scratch, self._out)
         metres, up = float(self._out[0]), min(max(float(self._out[1]), 0.0), 1.0)
         return there.metres + metres * min(there.left / SPAN, 1.0) + up * CRUISE * max(there.left - SPAN, 0.0)
 
@@ -67,4 +58,4 @@ def sizes(hidden: int) -> tuple[int, ...]:
 
 def count_params(hidden: int) -> int:
     """How many parameters a network with so many units in each hidden layer has."""
-    return sum((inputs + 1) * units for inputs, units in pairwise(sizes(hidden)))
+    return mlp.count_params(sizes(hidden))

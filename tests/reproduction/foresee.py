@@ -9,7 +9,6 @@ cannot know of. How far it comes, and whether it stays up, is what the network i
 import os
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,10 +28,8 @@ from es.policies import worth
 from es.policies.gait_weights import waves
 from es.policies.planner import Planner
 from es.run_dir import RunDir
-from master.policies import stage_policy
-from master.update import initial_state
 from tests.reproduction import layers
-from tests.reproduction.gait_run import open_gait
+from tests.reproduction.gait_run import go_on, open_gait
 
 Array = NDArray[np.float64]
 
@@ -147,11 +144,11 @@ def _for_raw(
     theta: Array, sizes: tuple[int, ...], inputs: tuple[Array, Array], outputs: tuple[Array, Array]
 ) -> Array:
     """Parameters for inputs and outputs as they are that do what these do for scaled ones: (mean, spread)."""
-    first, bias, *between, last, last_bias = layers.layers(theta, sizes)
+    (first, bias), *between, (last, last_bias) = layers.layers(theta, sizes)
     first = first / inputs[1]
     last, last_bias = last * outputs[1][:, None], last_bias * outputs[1] + outputs[0]
-    parts = [first, bias - first @ inputs[0], *between, last, last_bias]
-    return np.concatenate([part.ravel() for part in parts])
+    parts = [(first, bias - first @ inputs[0]), *between, (last, last_bias)]
+    return np.concatenate([part.ravel() for layer in parts for part in layer])
 
 
 def begin(
@@ -166,20 +163,14 @@ def begin(
     gait = open_gait(runs_dir, name)
     last = config.at_stage(gait.run.experiment(), gait.state.stage)
     arguments = {key: value for key, value in last.environment.arguments.items() if key not in Limits._fields}
-    experiment = replace(
+    changed = replace(
         last,
         policy=config.Planner(gait=gait.policy, samples=samples, best=best),
         environment=replace(last.environment, arguments=arguments | {"observation": "41"}),
         strategy=replace(last.strategy, average=0.0),
-        ramp=(),
         observation_normalization=config.ObservationNormalization(enabled=False),
-        warm_start=config.WarmStart(checkpoint=str(gait.run.checkpoint_path(gait.state.generation))),
     )
-    state = initial_state(experiment, stage_policy(experiment, 0))
-    experiment = replace(experiment, warm_start=None)
-    run = RunDir.create(destination.parent, experiment, destination.name, version("opensim-es"))
-    run.save_checkpoint(experiment, state)
-    return run, experiment, state
+    return go_on(gait, changed, destination)
 
 
 @click.command(cls=OneLineErrors)

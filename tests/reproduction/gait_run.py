@@ -1,10 +1,12 @@
 """A run whose policy is a gait, to look around its last parameters."""
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
 import click
 import numpy as np
+from msgspec.structs import replace
 
 from es import config
 from es.checkpoint import MasterState
@@ -15,6 +17,8 @@ from es.policies.gait_weights import SELECTION
 from es.policies.policy import Policy
 from es.policies.residual import count_params
 from es.run_dir import RunDir
+from master.policies import stage_policy
+from master.update import initial_state
 
 
 class GaitRun(NamedTuple):
@@ -41,6 +45,23 @@ def open_gait(runs_dir: Path, name: str) -> GaitRun:
         kind = stage.policy.__struct_config__.tag
         raise click.ClickException(f"{name}: expected a policy of kind 'gait', got '{kind}'")
     return GaitRun(run, state, stage.environment, stage.policy, stage.strategy.sigma)
+
+
+def go_on(
+    gait: GaitRun, changed: config.Experiment, destination: Path
+) -> tuple[RunDir, config.Experiment, MasterState]:
+    """A new run that begins where that one has ended, by an experiment of one stage with other settings.
+
+    Raises:
+        EsError: its policy cannot go on from there, or the run not be written.
+    """
+    source = gait.run.checkpoint_path(gait.state.generation)
+    warm = replace(changed, ramp=(), warm_start=config.WarmStart(checkpoint=str(source)))
+    state = initial_state(warm, stage_policy(warm, 0))
+    experiment = replace(warm, warm_start=None)
+    run = RunDir.create(destination.parent, experiment, destination.name, version("opensim-es"))
+    run.save_checkpoint(experiment, state)
+    return run, experiment, state
 
 
 def made(environment: config.Environment, policy: config.Gait) -> tuple[envs.Env, Policy]:

@@ -13,7 +13,6 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,11 +25,9 @@ from es import config, options
 from es.checkpoint import MasterState
 from es.cli import OneLineErrors
 from es.run_dir import RunDir
-from master.policies import stage_policy
-from master.update import initial_state
 from tests.reproduction import critic
 from tests.reproduction.disturbed import Task, experience, total
-from tests.reproduction.gait_run import groups, open_gait
+from tests.reproduction.gait_run import go_on, groups, open_gait
 
 Array = NDArray[np.float64]
 Command = Callable[..., None]
@@ -154,18 +151,8 @@ def begin(
     gait = open_gait(runs_dir, name)
     last = config.at_stage(gait.run.experiment(), gait.state.stage)
     residual = gait.policy.residual or config.Residual(hidden=hidden)
-    source = gait.run.checkpoint_path(gait.state.generation)
-    experiment = msgspec.structs.replace(
-        last,
-        policy=msgspec.structs.replace(gait.policy, residual=residual),
-        ramp=(),
-        warm_start=config.WarmStart(checkpoint=str(source)),
-    )
-    state = initial_state(experiment, stage_policy(experiment, 0))
-    experiment = msgspec.structs.replace(experiment, warm_start=None)
-    run = RunDir.create(destination.parent, experiment, destination.name, version("opensim-es"))
-    run.save_checkpoint(experiment, state)
-    return run, experiment, state
+    policy = msgspec.structs.replace(gait.policy, residual=residual)
+    return go_on(gait, msgspec.structs.replace(last, policy=policy), destination)
 
 
 def _setting(name: str, kind: click.ParamType, text: str) -> Callable[[Command], Command]:
