@@ -2,15 +2,18 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from es.cli import COMMANDS
 from es.redis_server import RedisServer
-from tests.processes import environment, es
+from tests import checkpointed_run
+from tests.processes import DEADLINE, environment, es, kill_tree, lines, start, wait_until
 
 
 def test_help_imports_no_heavy_package() -> None:
@@ -178,6 +181,23 @@ def test_a_policy_is_evaluated(finished_run: Path) -> None:
     assert_one_line(
         es(*arguments, "--generation", "7"), 2, "no checkpoint of generation 7; there are 0, 1, 2, 3"
     )
+
+
+def test_an_evaluation_that_is_asked_to_stop_ends_with_all_its_processes(tmp_path: Path) -> None:
+    large = {"kind": "mlp", "hidden": [300, 300]}  # more than a pipe between processes holds
+    checkpointed_run.create(tmp_path, "long", {"id": "Pendulum-v1"}, policy=large)
+    log = tmp_path / "log"
+    arguments = ("evaluate", "long", "--episodes", "500", "--workers", "2", "--runs-dir", tmp_path)
+    process = start(*arguments, log=log)
+    try:
+        wait_until(lambda: lines(log) > 5, "the first episodes")
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.terminate()
+        assert process.wait(timeout=DEADLINE) == 128 + signal.SIGTERM
+        assert not psutil.wait_procs(family, timeout=DEADLINE)[1]
+        assert "Error" not in log.read_text()
+    finally:
+        kill_tree(process)
 
 
 def test_a_finished_run_is_resumed_only_to_extend_it(finished_run: Path) -> None:

@@ -100,9 +100,11 @@ def run_episodes(
         try:
             # Ctrl-C is ours to handle: the processes are born ignoring it.
             handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-            rollouts = pool.map(episode, seeds)
+            # Not by `map`, which cancels what waits: a broken pool hangs on what is cancelled.
+            rollouts = [pool.submit(episode, seed) for seed in seeds]
             signal.signal(signal.SIGINT, handler)
-            yield from rollouts
+            for rollout in rollouts:
+                yield rollout.result()
         except BaseException:
             for process in active_children():
                 process.kill()
