@@ -185,13 +185,15 @@ class Planner(_Section, frozen=True, kw_only=True, tag_field="kind", tag="planne
     best: Annotated[int, Meta(ge=1, le=10_000)] = 8
     """Of these, how many make the plan that is followed: their mean."""
     spread: Positive = 0.6
-    """Standard deviation of what a try adds to each drive, before the head."""
+    """Standard deviation of what a try adds to each joint's drive, before the head."""
     hold: Annotated[float, Meta(gt=0, le=1)] = 0.08
     """For how many seconds a push is held, and a plan followed until the next is made."""
-    pushes: Annotated[int, Meta(ge=1, le=100)] = 7
+    pushes: Annotated[int, Meta(ge=1, le=100)] = 12
     """That a plan has, one after the other."""
-    ahead: Annotated[float, Meta(gt=0, le=10)] = 1.12
+    ahead: Annotated[float, Meta(gt=0, le=10)] = 1.6
     """How many seconds a try is followed; after its pushes the gait acts alone."""
+    accuracy: Positive = 0.05
+    """Of the twin in these tries."""
     hidden: Annotated[int, Meta(ge=1, le=1000)] = 32
     """Units in each of the two hidden layers of that network."""
 

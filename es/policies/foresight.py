@@ -59,6 +59,7 @@ class Foresight:
         action_repeat: environment steps for which an action is held.
         max_steps: environment steps of an episode.
         known: obstacles that the runner need not see to know of.
+        accuracy: of the twin.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Foresight:
         action_repeat: int,
         max_steps: int,
         known: Sequence[Obstacle] = (),
+        accuracy: float = 0.02,
     ) -> None:
         self._gait, self._theta = gait, theta
         self._twin = LearningToRun(
@@ -77,7 +79,7 @@ class Foresight:
             observation="gait",
             backend="native",
             integrator="ros2_coarse",
-            accuracy=0.02,
+            accuracy=accuracy,
         )
         self._rules = self._twin.rules()._replace(action_repeat=action_repeat)
         head: Any = gait.head  # of one of the kinds that gaits have

@@ -1,7 +1,7 @@
 """A runner that plans: as it runs, an evolution strategy on the compiled twin searches for what to do next.
 
 Every few actions it perturbs the plan it has, a row of pushes to the gait's drives, sixty times or so; lets
-the twin try each for about a second; and goes on with the mean of the best. This is model predictive path
+the twin try each for a second or two; and goes on with the mean of the best. This is model predictive path
 integral control (G. Williams, A. Aldrich, E. Theodorou 2017, J. Guidance Control Dyn. 40(2), arXiv
 1509.01149) with the truncation selection of evolution strategies in place of its exponential weights, and
 with what a moment is worth at the end of a try (`es.policies.worth`).
@@ -26,6 +26,16 @@ Array = NDArray[np.float64]
 
 SEED = 1
 """Of what plans are perturbed by; the same in each episode."""
+
+JOINTS = np.array(
+    [
+        [-0.7, 0.0, -1.0, 1.0, 0.5, 0.0, 0.0, 0.0, 0.0],
+        [-0.5, -1.0, 0.0, 0.0, 0.5, 1.0, -0.3, 0.0, 0.0],
+        [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -0.8, -1.0, 1.0],
+    ]
+)
+"""How the muscles of a leg, in the challenge's order, flex the hip, extend the knee and flex the ankle, each
+in opposition to others, shape (3, 9). Plans are perturbed in these directions only."""
 
 
 class Planner(Policy):
@@ -80,7 +90,8 @@ class Planner(Policy):
     def foresight(self, theta: Array, known: Sequence[Obstacle] = ()) -> Foresight:
         """What it foresees in an episode, with these parameters; see there for ``known``."""
         gait = theta[: self._gait.num_params]
-        return Foresight(self._gait, gait, self._action_repeat, self._max_steps, known)
+        accuracy = self._settings.accuracy
+        return Foresight(self._gait, gait, self._action_repeat, self._max_steps, known, accuracy)
 
     def _with_worth(self, gait: Array) -> Array:
         return np.concatenate([gait, np.zeros(self.num_params - gait.size)])
@@ -124,8 +135,10 @@ class Planning:
     def _improve(self) -> None:
         """Take the mean of the best of many tries around the plan; itself, and no push, are among them."""
         settings = self._settings
-        draws = self._rng.standard_normal((settings.samples, *self.plan.shape))
-        self.tries = self.plan + settings.spread * draws
+        draws = self._rng.standard_normal((settings.samples, settings.pushes, 2, len(JOINTS), 1))
+        hip, knee, ankle = np.moveaxis(draws * JOINTS, 3, 0)
+        turns = hip + knee + ankle  # in order, so that it is the same on every processor
+        self.tries = self.plan + settings.spread * turns.reshape(-1, *self.plan.shape)
         self.tries[0], self.tries[1] = self.plan, 0.0
         rows = (np.repeat(each, self._hold, axis=0) for each in self.tries)
         self.ends = [self._foresight.ahead(row, self._ahead) for row in rows]
