@@ -185,14 +185,17 @@ class Planner(_Section, frozen=True, kw_only=True, tag_field="kind", tag="planne
     best: Annotated[int, Meta(ge=1, le=10_000)] = 8
     """Of these, how many make the plan that is followed: their mean."""
     spread: Positive = 0.6
-    """Standard deviation of what a try adds to each joint's drive, before the head."""
+    """Standard deviation of what a try adds to each drive, before the head."""
+    perturbed: Literal["muscles", "joints"] = "muscles"
+    """What tries push: each muscle's drive by itself, or hips, knees and ankles, that is the drives of all
+    muscles that turn them: a third of the dimensions."""
     hold: Annotated[float, Meta(gt=0, le=1)] = 0.08
     """For how many seconds a push is held, and a plan followed until the next is made."""
-    pushes: Annotated[int, Meta(ge=1, le=100)] = 12
+    pushes: Annotated[int, Meta(ge=1, le=100)] = 7
     """That a plan has, one after the other."""
-    ahead: Annotated[float, Meta(gt=0, le=10)] = 1.6
+    ahead: Annotated[float, Meta(gt=0, le=10)] = 1.12
     """How many seconds a try is followed; after its pushes the gait acts alone."""
-    accuracy: Positive = 0.05
+    accuracy: Positive = 0.02
     """Of the twin in these tries."""
     hidden: Annotated[int, Meta(ge=1, le=1000)] = 32
     """Units in each of the two hidden layers of that network."""

@@ -1,7 +1,7 @@
 """A runner that plans: as it runs, an evolution strategy on the compiled twin searches for what to do next.
 
 Every few actions it perturbs the plan it has, a row of pushes to the gait's drives, sixty times or so; lets
-the twin try each for a second or two; and goes on with the mean of the best. This is model predictive path
+the twin try each for about a second; and goes on with the mean of the best. This is model predictive path
 integral control (G. Williams, A. Aldrich, E. Theodorou 2017, J. Guidance Control Dyn. 40(2), arXiv
 1509.01149) with the truncation selection of evolution strategies in place of its exponential weights, and
 with what a moment is worth at the end of a try (`es.policies.worth`).
@@ -35,7 +35,7 @@ JOINTS = np.array(
     ]
 )
 """How the muscles of a leg, in the challenge's order, flex the hip, extend the knee and flex the ankle, each
-in opposition to others, shape (3, 9). Plans are perturbed in these directions only."""
+in opposition to others, shape (3, 9)."""
 
 
 class Planner(Policy):
@@ -135,13 +135,24 @@ class Planning:
     def _improve(self) -> None:
         """Take the mean of the best of many tries around the plan; itself, and no push, are among them."""
         settings = self._settings
-        draws = self._rng.standard_normal((settings.samples, settings.pushes, 2, len(JOINTS), 1))
-        hip, knee, ankle = np.moveaxis(draws * JOINTS, 3, 0)
-        turns = hip + knee + ankle  # in order, so that it is the same on every processor
-        self.tries = self.plan + settings.spread * turns.reshape(-1, *self.plan.shape)
+        draw = _draw_joints if settings.perturbed == "joints" else _draw_muscles
+        self.tries = self.plan + settings.spread * draw(self._rng, settings.samples, settings.pushes)
         self.tries[0], self.tries[1] = self.plan, 0.0
         rows = (np.repeat(each, self._hold, axis=0) for each in self.tries)
         self.ends = [self._foresight.ahead(row, self._ahead) for row in rows]
         worth = np.array([self._worth(end) for end in self.ends])
         best = np.argsort(-worth, kind="stable")[: settings.best]
         self.plan = self.tries[best].mean(axis=0)
+
+
+def _draw_muscles(rng: np.random.Generator, samples: int, pushes: int) -> Array:
+    """Perturbations of each muscle by itself, shape (samples, pushes, 18)."""
+    return rng.standard_normal((samples, pushes, MUSCLES))
+
+
+def _draw_joints(rng: np.random.Generator, samples: int, pushes: int) -> Array:
+    """Perturbations of each joint, of all muscles that turn it, shape (samples, pushes, 18)."""
+    draws = rng.standard_normal((samples, pushes, 2, len(JOINTS), 1))
+    hip, knee, ankle = np.moveaxis(draws * JOINTS, 3, 0)
+    turns: Array = hip + knee + ankle  # in order, so that it is the same on every processor
+    return turns.reshape(samples, pushes, MUSCLES)
