@@ -21,14 +21,16 @@ def wait_until(condition: Callable[[], object], what: str) -> None:
         time.sleep(0.02)
 
 
-def es(*arguments: str | Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
+def es(
+    *arguments: str | Path, env: dict[str, str] | None = None, deadline: float = DEADLINE
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, which comes within so many seconds."""
     return subprocess.run(
         command(arguments),
         env=environment(env),
         capture_output=True,
         text=True,
-        timeout=DEADLINE,
+        timeout=deadline,
         check=False,
     )
 
