@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from es.envs.gait_observation import NAMES_GAIT
 from es.envs.learning_to_run import LearningToRun
 from es.policies.foresight import Foresight
+from es.policies.planner import JOINTS
 from es.policies.policy import NetworkPolicy
 from es.run_dir import RunDir
 from tests.gaits import policy_of
@@ -69,6 +71,17 @@ def test_it_comes_so_in_opensim(fast_runner):
         foreseen = foresight.ahead(pushes, 8)
         raw = follow(env, foresight, pushes, raw)
         assert foreseen.metres == pytest.approx(raw[1], abs=5e-3)
+
+
+@pytest.mark.parametrize(("joint", "name"), [(0, "hip_r"), (1, "knee_r"), (2, "ankle_r")])
+def test_a_push_to_a_joint_turns_it(fast_runner, joint, name):
+    env = runner("native")
+    foresight = Foresight(*fast_runner, REPEAT, STEPS)
+    follow(env, foresight, np.zeros((50, 18)), env.reset(seed=3)[0])  # into the first steps
+    push = np.concatenate([JOINTS[joint], np.zeros(9)])
+    there, back = (foresight.ahead(np.tile(by * push, (10, 1)), 10).values for by in (2.0, -2.0))
+    angle = NAMES_GAIT.index(name)
+    assert there[angle] > back[angle] + 0.05
 
 
 def test_looking_changes_nothing(fast_runner):

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from es import config
 from es.envs import registry as envs
-from es.envs.gait_observation import NAMES_GAIT
 from es.envs.physics import MUSCLES
 from es.errors import ExperimentError
 from es.policies import registry as policies
@@ -100,25 +99,6 @@ def test_tries_push_muscles_or_joints(runner, perturbed, dimensions):
     legs = planning.tries.reshape(-1, 9)
     assert np.linalg.matrix_rank(legs) == dimensions
     assert np.linalg.matrix_rank(np.concatenate([legs, JOINTS])) == dimensions
-
-
-@pytest.mark.parametrize(("joint", "name"), [(0, "hip_r"), (1, "knee_r"), (2, "ankle_r")])
-def test_a_push_to_a_joint_turns_it(runner, joint, name):
-    gait, sizes, theta = runner
-    env = environment()
-    policy = planner(env, gait)
-    foresight = policy.foresight(policy.widen(theta, sizes, np.random.default_rng(1)))
-    raw = env.reset(seed=3)[0]
-    for _ in range(50):  # into the first steps
-        foresight.observe(raw)
-        action = foresight.act(np.zeros(MUSCLES))
-        for _ in range(2):
-            raw = env.step(action)[0]
-    foresight.observe(raw)
-    push = np.concatenate([JOINTS[joint], np.zeros(9)])
-    there, back = (foresight.ahead(np.tile(by * push, (10, 1)), 10).values for by in (2.0, -2.0))
-    angle = NAMES_GAIT.index(name)
-    assert there[angle] > back[angle] + 0.05
 
 
 def test_parameters_go_on_from_a_gait_and_from_a_planner(runner):

@@ -100,7 +100,7 @@ def run_episodes(
         try:
             # Ctrl-C is ours to handle: the processes are born ignoring it.
             handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-            # Not by `map`, which cancels what waits: a broken pool hangs on what is cancelled.
+            # Not by `map`, which cancels what waits: a pool that breaks then may raise in its thread.
             rollouts = [pool.submit(episode, seed) for seed in seeds]
             signal.signal(signal.SIGINT, handler)
             for rollout in rollouts:
